@@ -1,0 +1,132 @@
+"""The port to ordered storage: `lmdb_backend` is the adapter, `memory_backend` its twin."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from kvstore.backend.schema import Tree
+
+
+class ReadTxn(Protocol):
+    """A frozen view of every tree; cheap to open, and to be closed soon: it pins old pages."""
+
+    def get(self, tree: Tree, key: bytes) -> bytes | None:
+        """Return the value at `key`, or None."""
+        ...
+
+    def scan(
+        self, tree: Tree, start: bytes = b"", end: bytes | None = None
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Yield (key, value) with key in [start, end), ascending; `end` None means no end."""
+        ...
+
+    def scan_back(
+        self, tree: Tree, end: bytes | None = None, start: bytes = b""
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Yield (key, value) with key in [start, end), descending."""
+        ...
+
+    def count(self, tree: Tree) -> int:
+        """Return the number of keys in `tree`, without a scan."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the view. Closing twice is harmless."""
+        ...
+
+
+class WriteTxn(Protocol):
+    """The one writer: sees its own changes; nothing is visible to others before `commit`."""
+
+    def get(self, tree: Tree, key: bytes) -> bytes | None:
+        """Return the value at `key`, or None."""
+        ...
+
+    def scan(
+        self, tree: Tree, start: bytes = b"", end: bytes | None = None
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Yield (key, value) with key in [start, end); do not change `tree` while iterating."""
+        ...
+
+    def scan_back(
+        self, tree: Tree, end: bytes | None = None, start: bytes = b""
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Yield (key, value) descending; do not change `tree` while iterating."""
+        ...
+
+    def count(self, tree: Tree) -> int:
+        """Return the number of keys in `tree`."""
+        ...
+
+    def put(self, tree: Tree, key: bytes, value: bytes) -> None:
+        """Set `key`, replacing what was there."""
+        ...
+
+    def append(self, tree: Tree, key: bytes, value: bytes) -> None:
+        """Set `key`, which must be above every key of `tree`: cheaper than `put`."""
+        ...
+
+    def delete(self, tree: Tree, key: bytes) -> bool:
+        """Remove `key`; return whether it was there."""
+        ...
+
+    def commit(self) -> None:
+        """Make the changes visible to new read transactions. Not yet durable: see `checkpoint`."""
+        ...
+
+    def abort(self) -> None:
+        """Forget the changes."""
+        ...
+
+
+class Checkpoint(Protocol):
+    """One step towards making the commits so far survive a power cut (DESIGN D5)."""
+
+    def make_durable(self) -> None:
+        """Write and sync. Waits for the disk: run it off the event loop.
+
+        Raises:
+            MemberFailed: the first failed write or sync; the member must stop.
+        """
+        ...
+
+    def finish(self) -> None:
+        """On the loop, after `make_durable` returned: unpin the previous checkpoint."""
+        ...
+
+
+class Backend(Protocol):
+    """A set of ordered trees in one place, with one writer and any number of readers."""
+
+    def begin_read(self) -> ReadTxn:
+        """Return a view of the last commit."""
+        ...
+
+    def begin_write(self) -> WriteTxn:
+        """Return the write transaction; there is at most one at a time."""
+        ...
+
+    def reserve(self, upcoming_bytes: int) -> None:
+        """Make sure that a transaction changing `upcoming_bytes` cannot run out of disk.
+
+        Raises:
+            StorageFull: the filesystem refused; nothing was written.
+        """
+        ...
+
+    def begin_checkpoint(self) -> Checkpoint:
+        """Pin the last commit, between two write transactions; at most one is under way."""
+        ...
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes that the trees occupy on disk, free pages included."""
+        ...
+
+    @property
+    def live_bytes(self) -> int:
+        """Bytes of pages in use."""
+        ...
+
+    def close(self) -> None:
+        """Release everything. Transactions must be closed before."""
+        ...

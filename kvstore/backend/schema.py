@@ -1,0 +1,24 @@
+"""The trees of a member's keyspace and the format version of their contents."""
+
+from enum import Enum
+
+FORMAT_VERSION = 1
+
+
+class Tree(Enum):
+    """Each ordered tree; the value is its name on disk."""
+
+    KEYS = b"keys"
+    """key -> newest version, inline (mvcc.layout)."""
+    REVISIONS = b"revisions"
+    """revision -> (previous revision of the key, KeyValue): history and watch replay."""
+    LEASES = b"leases"
+    """lease id, 8 bytes big endian, sign flipped -> granted TTL."""
+    LEASE_KEYS = b"lease_keys"
+    """lease id + key's address (mvcc.layout) -> nothing: what a lease holds."""
+    MEMBERS = b"members"
+    """member id -> its published attributes."""
+    ALARMS = b"alarms"
+    """(member id, alarm type) -> nothing."""
+    META = b"meta"
+    """Single values: format version, applied index and term, membership, compact revision, ..."""

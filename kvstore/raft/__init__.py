@@ -1,0 +1,1 @@
+"""Consensus on opaque bytes; knows nothing of keys."""

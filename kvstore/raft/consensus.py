@@ -1,0 +1,189 @@
+"""The `Consensus` port: what a member asks of Raft, and what Raft asks of its member.
+
+Everything is synchronous and single-threaded: the member calls in, and the engine calls back on its
+`ConsensusHost` before returning. Time comes from the clock that the engine was built with.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum
+from typing import Protocol
+
+from kvstore.base.errors import RpcError
+from kvstore.base.ids import LogIndex, MemberId, Term
+
+
+class EntryKind(IntEnum):
+    """What a log entry holds."""
+
+    NOOP = 0
+    """The first entry of every log and of every leadership."""
+    COMMAND = 1
+    MEMBERSHIP = 2
+    """A whole `Membership`, in force as soon as it is in the log (Raft thesis §4.1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One position of the replicated log."""
+
+    index: LogIndex
+    term: Term
+    kind: EntryKind
+    data: bytes
+
+
+class Role(Enum):
+    """Raft §5.1."""
+
+    FOLLOWER = "follower"
+    CANDIDATE = "candidate"
+    LEADER = "leader"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Membership:
+    """Who takes part: the newest one in the log is in force."""
+
+    voters: frozenset[MemberId] = frozenset()
+    learners: frozenset[MemberId] = frozenset()
+    peer_urls: Mapping[MemberId, tuple[str, ...]] = field(default_factory=dict)
+    removed: frozenset[MemberId] = frozenset()
+    """Ids that left and may never return."""
+
+    @property
+    def members(self) -> frozenset[MemberId]:
+        """Voters and learners."""
+        return self.voters | self.learners
+
+
+ReadIndexCallback = Callable[[LogIndex | RpcError], None]
+"""Called once: with the index that must be applied before reading, or with why it is not known."""
+
+
+class ConsensusHost(Protocol):
+    """What the engine needs from the member that drives it."""
+
+    def apply(self, entries: Sequence[Entry]) -> None:
+        """Apply committed entries that are durable here, in order, each exactly once.
+
+        An exception out of it stops the member.
+        """
+        ...
+
+    def send(self, member: MemberId, message: bytes) -> None:
+        """Hand a message of the engine to the peer transport; it may be lost."""
+        ...
+
+    def leader_changed(self, leader: MemberId | None, term: Term) -> None:
+        """The leader known here, or the term, is another one than before."""
+        ...
+
+    def membership_changed(self, membership: Membership) -> None:
+        """The membership in force is another one than before; it may not be committed yet."""
+        ...
+
+    def snapshot_wanted(self, member: MemberId) -> None:
+        """The log no longer holds what `member` needs. Repeated until it has caught up."""
+        ...
+
+
+class Consensus(Protocol):
+    """One member's part in the Raft of its cluster."""
+
+    @property
+    def role(self) -> Role: ...
+
+    @property
+    def term(self) -> Term: ...
+
+    @property
+    def leader(self) -> MemberId | None:
+        """The leader of the current term, as far as known here; may be this member."""
+        ...
+
+    @property
+    def commit_index(self) -> LogIndex:
+        """Never above this member's own durable index (DESIGN §3 rule 1)."""
+        ...
+
+    @property
+    def applied_index(self) -> LogIndex: ...
+
+    @property
+    def last_index(self) -> LogIndex: ...
+
+    @property
+    def membership(self) -> Membership: ...
+
+    def propose(self, command: bytes) -> LogIndex:
+        """Append a command to the leader's log and return its index.
+
+        Raises:
+            NotLeader: this member does not lead, or is handing its leadership over.
+        """
+        ...
+
+    def propose_membership(self, membership: Membership) -> LogIndex:
+        """Append a membership that differs by at most one voter.
+
+        Raises:
+            NotLeader: this member does not lead.
+            TooManyRequests: an earlier change is not committed yet, or nothing of this term is.
+        """
+        ...
+
+    def receive(self, sender: MemberId, message: bytes) -> None:
+        """Take one message of `sender`'s engine.
+
+        Raises:
+            ProtocolError: it is no such message; the link to `sender` is to be closed.
+            MemberFailed: it contradicts what is committed here.
+        """
+        ...
+
+    def peer_connected(self, member: MemberId) -> None:
+        """A link to `member` is up, in both directions."""
+        ...
+
+    def peer_disconnected(self, member: MemberId) -> None:
+        """The link to `member` is down; what was in flight may be lost."""
+        ...
+
+    def turn(self) -> None:
+        """Do what is due: elect, commit, apply, send. Cheap when nothing is."""
+        ...
+
+    def log_durable(self) -> None:
+        """The write-ahead log's durable index has moved: acknowledge, and commit in this turn."""
+        ...
+
+    def read_index(self, callback: ReadIndexCallback) -> None:
+        """Find an index whose application makes a local read linearizable (Raft thesis §6.4).
+
+        Works on any member: a follower asks the leader. All reads that wait share one round; a
+        round that began before a read joined does not answer it.
+        """
+        ...
+
+    def transfer_leadership(self, target: MemberId | None = None) -> None:
+        """Start handing leadership to `target`, or to the most advanced voter.
+
+        Proposals are refused until it succeeded or an election timeout has passed.
+        """
+        ...
+
+    def match_index(self, member: MemberId) -> LogIndex:
+        """Highest entry known to be durable on `member`; 0 unless leading."""
+        ...
+
+    def compact(self, upto: LogIndex) -> None:
+        """Forget entries below `upto`, which must be applied and durable in the keyspace."""
+        ...
+
+    def install_snapshot(self, index: LogIndex, term: Term, membership: Membership) -> None:
+        """The keyspace now stands at (index, term): reset the log to it and go on from there.
+
+        The caller has already made that keyspace durable and switched to it.
+        """
+        ...

@@ -1,0 +1,134 @@
+"""The ports between the wire and the services: calls that are answered when their time has come.
+
+A handler is a plain function. It may answer at once or keep the call and answer in a later turn; no
+task or future stands behind a call. Answers of one turn leave in one write a connection.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple, Protocol
+
+
+class UnaryCall(Protocol):
+    """One unary rpc in progress. Answered once; answers after the client left are dropped."""
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """Request metadata; keys in lower case; `-bin` values base64-decoded as latin-1."""
+        ...
+
+    @property
+    def timeout_s(self) -> float | None:
+        """What `grpc-timeout` said, in seconds; None without it."""
+        ...
+
+    @property
+    def is_open(self) -> bool:
+        """Whether an answer can still reach the client."""
+        ...
+
+    def reply(self, message: bytes) -> None:
+        """End the call with OK and `message`."""
+        ...
+
+    def fail(self, code: int, text: str) -> None:
+        """End the call with a gRPC status other than OK."""
+        ...
+
+
+class StreamCall(Protocol):
+    """One streaming rpc in progress, as its handler may use it."""
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """Request metadata, as in `UnaryCall`."""
+        ...
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a message can still reach the client."""
+        ...
+
+    @property
+    def unsent_bytes(self) -> int:
+        """Bytes handed to `send` that the client's windows and socket have not taken yet."""
+        ...
+
+    def send(self, message: bytes) -> None:
+        """Queue a message; never waits. Watch `unsent_bytes`, and resume at `drained`."""
+        ...
+
+    def finish(self, code: int = 0, text: str = "") -> None:
+        """End the stream with a gRPC status, after everything queued."""
+        ...
+
+
+class StreamHandler(Protocol):
+    """The server's side of one streaming rpc."""
+
+    def message_received(self, message: bytes) -> None:
+        """A whole message of the client."""
+        ...
+
+    def half_closed(self) -> None:
+        """The client sends no more."""
+        ...
+
+    def drained(self) -> None:
+        """`unsent_bytes` has fallen to at most a quarter of the limit for watch streams."""
+        ...
+
+    def closed(self) -> None:
+        """The client cancelled or its connection is gone; nothing can be sent any more."""
+        ...
+
+
+class MethodShape(Enum):
+    """How many messages go each way."""
+
+    UNARY = "unary"
+    STREAM = "stream"
+    """Server, client or bidirectional streaming: the handler decides."""
+
+
+class UnaryMethod(NamedTuple):
+    """A route to a unary handler, called with the call and the request's bytes."""
+
+    handle: Callable[[UnaryCall, bytes], None]
+    shape: MethodShape = MethodShape.UNARY
+
+
+class StreamMethod(NamedTuple):
+    """A route to a streaming rpc: `open` returns the handler of one new stream."""
+
+    open: Callable[[StreamCall], StreamHandler]
+    shape: MethodShape = MethodShape.STREAM
+
+
+Method = UnaryMethod | StreamMethod
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpRequest:
+    """A request that is not gRPC, over HTTP/1.1 or HTTP/2."""
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpResponse:
+    """A whole answer to a `HttpRequest`."""
+
+    status: int
+    body: bytes = b""
+    content_type: str = "text/plain; charset=utf-8"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+HttpHandler = Callable[[HttpRequest, Callable[[HttpResponse], None]], None]
+"""Called with the request and the function that answers it, now or later."""
