@@ -1,0 +1,342 @@
+"""The configuration of one member: a frozen tree, built once from flags over variables.
+
+Below `server/` nobody reads flags or the environment. `ServerConfig.problems` lists everything that
+is wrong at once; `bootstrap_problems` holds for members without data only, because existing data
+wins over what the flags say about the cluster.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from kvstore.base.limits import GIB, KIB, Limits
+from kvstore.server import flags
+from kvstore.server.urls import Url, cluster_urls, url_texts
+
+ELECTION_TIMEOUT_MS_MAX = 50_000
+HEARTBEATS_PER_ELECTION_MIN = 5
+QUOTA_BYTES_DEFAULT = 2 * GIB
+QUOTA_BYTES_NONE = 64 * GIB
+"""What a negative quota means: all that the keyspace's map is sure to hold."""
+LOG_LEVELS = ("debug", "info", "warn", "error", "dpanic", "panic", "fatal")
+
+
+class ConfigurationRefused(Exception):
+    """The flags can be read but not obeyed; `problems` says everything that is wrong."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = tuple(problems)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenConfig:
+    """Where the member listens, and what it says about that."""
+
+    client_urls: tuple[Url, ...]
+    peer_urls: tuple[Url, ...]
+    advertised_client_urls: tuple[str, ...]
+    advertised_peer_urls: tuple[str, ...]
+    """Sorted; part of the member's id."""
+    allows_insecure_peers: bool = False
+    """Peers without TLS may come from other machines: the operator trusts the network."""
+    ping_interval_s: float = 7200.0
+    """Time between our pings to an idle client; 0 for none."""
+    ping_timeout_s: float = 20.0
+    """A client that does not answer a ping for so long is disconnected."""
+
+    def problems(self) -> list[str]:
+        """Return what is wrong, in etcd's words where etcd has them."""
+        found = [
+            f"expected IP in URL for binding ({url})"
+            for url in (*self.peer_urls, *self.client_urls)
+            if url.scheme in ("http", "https") and not url.has_bindable_host
+        ]
+        found += [
+            f"listening on {url}: {url.scheme} is not supported yet"
+            for url in (*self.peer_urls, *self.client_urls)
+            if url.scheme != "http"
+        ]
+        for flag, texts in (
+            ("initial-advertise-peer-urls", self.advertised_peer_urls),
+            ("advertise-client-urls", self.advertised_client_urls),
+        ):
+            empty = next((text for text in texts if "://:" in text), None)
+            if empty is not None:
+                listed = ",".join(texts)
+                found.append(
+                    f'--{flag} "{listed}" must be "host:port" (unexpected empty host ({empty}))'
+                )
+        if not self.allows_insecure_peers:
+            found += [
+                f"--listen-peer-urls {url} has no TLS and can be reached from other machines: "
+                "whoever reaches it owns the data. Listen on a loopback address, or say "
+                "--peer-insecure-bind if you trust the network"
+                for url in self.peer_urls
+                if url.scheme == "http" and url.has_bindable_host and not url.is_loopback
+            ]
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RaftConfig:
+    """The timing of consensus."""
+
+    heartbeat_interval_ms: int = 100
+    """Between two heartbeats of a leader."""
+    election_timeout_ms: int = 1000
+    """Without a heartbeat before a follower campaigns; each draws from [this, twice this)."""
+    pre_vote: bool = True
+    """Ask whether an election could be won before disturbing the leader with one."""
+    initial_election_tick_advance: bool = True
+    """At a start, wait for one heartbeat only before the first election."""
+
+    def problems(self) -> list[str]:
+        """Return what is wrong, in etcd's words."""
+        heartbeat, election = self.heartbeat_interval_ms, self.election_timeout_ms
+        found = []
+        if heartbeat <= 0:
+            found.append(f"--heartbeat-interval must be >0 (set to {heartbeat}ms)")
+        if election <= 0:
+            found.append(f"--election-timeout must be >0 (set to {election}ms)")
+        if HEARTBEATS_PER_ELECTION_MIN * heartbeat > election:
+            found.append(
+                f"--election-timeout[{election}ms] should be at least as 5 times as "
+                f"--heartbeat-interval[{heartbeat}ms]"
+            )
+        if election > ELECTION_TIMEOUT_MS_MAX:
+            found.append(
+                f"--election-timeout[{election}ms] is too long, and should be set less than "
+                f"{ELECTION_TIMEOUT_MS_MAX}ms"
+            )
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterConfig:
+    """Which cluster the member starts or joins; of no account once it has data."""
+
+    initial_members: Mapping[str, tuple[Url, ...]]
+    """Peer URLs by member name."""
+    state: Literal["new", "existing"] = "new"
+    token: str = "etcd-cluster"  # noqa: S105  a name, not a secret
+    strict_reconfig_check: bool = True
+    """Refuse membership changes that would lose the quorum."""
+
+    def __str__(self) -> str:
+        """Return the members as `--initial-cluster` writes them."""
+        return ",".join(
+            f"{name}={url}" for name, addresses in self.initial_members.items() for url in addresses
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogConfig:
+    """Where the log goes, and how much of it."""
+
+    level: str = "info"
+    """One of `LOG_LEVELS`."""
+    outputs: tuple[str, ...] = ("default",)
+    """`default` and `stderr`, `stdout`, or file names."""
+    logger: str = "zap"
+    format: str = "json"
+
+    def problems(self) -> list[str]:
+        """Return what is wrong."""
+        found = []
+        if self.logger != "zap":
+            found.append(f'unknown logger option "{self.logger}"')
+        if self.level not in LOG_LEVELS:
+            found.append(f'unrecognized level: "{self.level}"')
+        if self.format != "json":
+            found.append(f'unknown log-format "{self.format}": only "json" exists')
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerConfig:
+    """Everything one member is told at its start."""
+
+    name: str
+    data_dir: Path
+    wal_dir: Path | None
+    """None: inside `data_dir`."""
+    listen: ListenConfig
+    raft: RaftConfig
+    cluster: ClusterConfig
+    limits: Limits
+    log: LogConfig
+    metrics: str = "basic"
+    """`basic`, or `extensive` for histograms per rpc."""
+    watch_progress_interval_s: float = 600.0
+    """Between two progress notices to an idle watcher that asked for them."""
+    notes: tuple[str, ...] = field(default=())
+    """What the operator said that has no effect; logged at the start."""
+
+    @property
+    def wal_directory(self) -> Path:
+        """Where the write-ahead log lies."""
+        return self.wal_dir if self.wal_dir is not None else self.data_dir / "member" / "wal"
+
+    def problems(self) -> list[str]:
+        """Return everything that is wrong, whatever the data directory holds; best first."""
+        found = self.listen.problems() + self.raft.problems() + self.log.problems()
+        if self.metrics not in ("basic", "extensive"):
+            found.append(f'unknown metrics level "{self.metrics}": say "basic" or "extensive"')
+        if not self.name:
+            found.append("--name must not be empty")
+        for flag, value in (
+            ("max-request-bytes", self.limits.request_bytes_max),
+            ("max-txn-ops", self.limits.txn_ops_max),
+            ("max-concurrent-streams", self.limits.concurrent_streams_max),
+            ("snapshot-count", self.limits.snapshot_entries),
+            ("compaction-batch-limit", self.limits.compaction_batch),
+        ):
+            if value <= 0:
+                found.append(f"--{flag} must be >0 (set to {value})")
+        return found
+
+    def bootstrap_problems(self) -> list[str]:
+        """Return what is wrong for a member that has no data yet (etcd's VerifyBootstrap)."""
+        members = self.cluster.initial_members
+        if self.name not in members:
+            return [f'couldn\'t find local name "{self.name}" in the initial cluster configuration']
+        found = []
+        if self.cluster.state == "new":
+            found += self._mismatched_peer_urls()
+        listed = [url for addresses in members.values() for url in addresses]
+        if len(set(listed)) < len(listed):
+            found.append(f"initial cluster {self.cluster} has duplicate url")
+        return found
+
+    def _mismatched_peer_urls(self) -> list[str]:
+        """Say how this member's own entry in the cluster differs from what it advertises."""
+        advertised = self.listen.advertised_peer_urls
+        initial = url_texts(self.cluster.initial_members[self.name])
+        # The one pair of names for the same place that needs no resolver.
+        told = {text.replace("//localhost:", "//127.0.0.1:") for text in advertised}
+        expected = {text.replace("//localhost:", "//127.0.0.1:") for text in initial}
+        if told == expected:
+            return []
+        missing = [f"{self.name}={text}" for text in initial if text not in advertised]
+        if missing:
+            return [
+                f"--initial-cluster has {','.join(missing)} but missing from "
+                f"--initial-advertise-peer-urls={','.join(advertised)}"
+            ]
+        extra = [text for text in advertised if text not in initial]
+        own = ",".join(f"{self.name}={text}" for text in advertised)
+        return [
+            f"--initial-advertise-peer-urls has {','.join(extra)} but missing from "
+            f"--initial-cluster={own}"
+        ]
+
+
+def load(arguments: Sequence[str], environment: Mapping[str, str]) -> ServerConfig:
+    """Build the configuration that a command line and `ETCD_*` variables describe.
+
+    Raises:
+        flags.FlagError: the command line cannot be read.
+        flags.HelpWanted: it asks for the usage.
+        ConfigurationRefused: it cannot be obeyed.
+    """
+    values = flags.read(arguments, environment)
+    problems = [
+        f"--{flag.name} is not supported yet (set to {text!r})"
+        for flag, text in values.given(flags.Use.LATER)
+    ]
+    if values.is_given("listen-client-urls") and not values.is_given("advertise-client-urls"):
+        problems.append(
+            "--advertise-client-urls is required when --listen-client-urls is set explicitly"
+        )
+    try:
+        members = cluster_urls(_initial_cluster(values))
+    except ValueError as error:
+        problems.append(f"error setting up initial cluster: {error}")
+        members = {}
+    config = _config(values, members, _notes(values, environment))
+    problems += config.problems()
+    if problems:
+        raise ConfigurationRefused(problems)
+    return config
+
+
+def _config(
+    values: flags.FlagValues, members: Mapping[str, tuple[Url, ...]], notes: tuple[str, ...]
+) -> ServerConfig:
+    name = values.text("name")
+    wal_dir = values.text("wal-dir")
+    return ServerConfig(
+        name=name,
+        data_dir=Path(values.text("data-dir") or f"{name}.etcd"),
+        wal_dir=Path(wal_dir) if wal_dir else None,
+        listen=ListenConfig(
+            client_urls=values.urls("listen-client-urls"),
+            peer_urls=values.urls("listen-peer-urls"),
+            advertised_client_urls=url_texts(values.urls("advertise-client-urls")),
+            advertised_peer_urls=url_texts(values.urls("initial-advertise-peer-urls")),
+            allows_insecure_peers=values.boolean("peer-insecure-bind"),
+            ping_interval_s=values.duration_s("grpc-keepalive-interval"),
+            ping_timeout_s=values.duration_s("grpc-keepalive-timeout"),
+        ),
+        raft=RaftConfig(
+            heartbeat_interval_ms=values.integer("heartbeat-interval"),
+            election_timeout_ms=values.integer("election-timeout"),
+            pre_vote=values.boolean("pre-vote"),
+            initial_election_tick_advance=values.boolean("initial-election-tick-advance"),
+        ),
+        cluster=ClusterConfig(
+            initial_members=members,
+            state="existing" if values.text("initial-cluster-state") == "existing" else "new",
+            token=values.text("initial-cluster-token"),
+            strict_reconfig_check=values.boolean("strict-reconfig-check"),
+        ),
+        limits=_limits(values),
+        log=LogConfig(
+            level=values.text("log-level"),
+            outputs=tuple(values.text("log-outputs").split(",")),
+            logger=values.text("logger"),
+            format=values.text("log-format"),
+        ),
+        metrics=values.text("metrics"),
+        watch_progress_interval_s=values.duration_s("watch-progress-notify-interval"),
+        notes=notes,
+    )
+
+
+def _limits(values: flags.FlagValues) -> Limits:
+    quota = values.integer("quota-backend-bytes")
+    if quota == 0:
+        quota = QUOTA_BYTES_DEFAULT
+    elif quota < 0:
+        quota = QUOTA_BYTES_NONE
+    return Limits(
+        request_bytes_max=values.integer("max-request-bytes"),
+        request_overhead_bytes=512 * KIB,
+        txn_ops_max=values.integer("max-txn-ops"),
+        concurrent_streams_max=values.integer("max-concurrent-streams"),
+        ping_interval_min_s=values.duration_s("grpc-keepalive-min-time"),
+        snapshot_entries=values.integer("snapshot-count"),
+        retained_entries=values.integer("snapshot-catchup-entries"),
+        quota_bytes=quota,
+        compaction_batch=values.integer("compaction-batch-limit"),
+    )
+
+
+def _initial_cluster(values: flags.FlagValues) -> str:
+    """Return `--initial-cluster`, or this member alone at the URLs it advertises."""
+    name = values.text("name")
+    alone = ",".join(f"{name}={url}" for url in values.urls("initial-advertise-peer-urls"))
+    return values.text("initial-cluster") or alone
+
+
+def _notes(values: flags.FlagValues, environment: Mapping[str, str]) -> tuple[str, ...]:
+    meaningless = [
+        f"--{flag.name}={text} has no effect on this server"
+        for flag, text in values.given(flags.Use.NOTED)
+    ]
+    unknown = [
+        f"unrecognized environment variable {name}" for name in flags.unknown_variables(environment)
+    ]
+    return (*meaningless, *unknown)

@@ -1,0 +1,419 @@
+"""etcd's server flags as a table, and the reading of command lines and `ETCD_*` variables.
+
+Nothing that etcd knows is silently ignored: a flag is *used*; or it has no meaning here and is
+*noted* in the log; or it is to come *later* and refused unless it is given its default.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from kvstore.server.urls import Url, urls
+
+_TRUE = frozenset(("1", "t", "T", "true", "TRUE", "True"))
+_FALSE = frozenset(("0", "f", "F", "false", "FALSE", "False"))
+_DURATION = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
+_UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
+
+
+class Use(Enum):
+    """What a flag means to this server."""
+
+    USED = "used"
+    NOTED = "has no meaning here"
+    LATER = "not supported yet"
+
+
+class FlagError(Exception):
+    """The command line cannot be read; the text is Go's, as etcd prints it above its usage."""
+
+
+class HelpWanted(Exception):
+    """`-h` or `--help` was given."""
+
+
+def duration_s(text: str) -> float:
+    """Read a duration as Go writes it (`1h30m`, `100ms`, `0`), in seconds.
+
+    Raises:
+        ValueError: it is none.
+    """
+    sign, digits = (-1, text[1:]) if text.startswith("-") else (1, text.removeprefix("+"))
+    if digits == "0":
+        return 0.0
+    parts = _DURATION.findall(digits)
+    if not parts or "".join(number + unit for number, unit in parts) != digits:
+        raise ValueError("parse error")
+    return sign * sum(float(number) * _UNIT_S[unit] for number, unit in parts)
+
+
+def boolean(text: str) -> bool:
+    """Read a boolean as Go's strconv.ParseBool does.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if text in _TRUE:
+        return True
+    if text in _FALSE:
+        return False
+    raise ValueError("parse error")
+
+
+def integer(text: str) -> int:
+    """Read a whole number.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        return int(text, 0)
+    except ValueError:
+        raise ValueError("parse error") from None
+
+
+def natural(text: str) -> int:
+    """Read a whole number that is not negative.
+
+    Raises:
+        ValueError: it is none.
+    """
+    number = integer(text)
+    if number < 0:
+        raise ValueError("parse error")
+    return number
+
+
+def _cluster_state(text: str) -> str:
+    if text not in ("new", "existing"):
+        raise ValueError("invalid value")
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """One flag: `--name`, or the variable `ETCD_NAME`."""
+
+    name: str
+    default: str
+    help: str
+    check: Callable[[str], object] = str
+    """Raises ValueError for a text that is no such value."""
+    use: Use = Use.USED
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def is_boolean(self) -> bool:
+        """Whether the flag may stand alone."""
+        return self.check is boolean
+
+
+def _later(name: str, default: str, help_: str, check: Callable[[str], object] = str) -> Flag:
+    return Flag(name, default, help_, check, Use.LATER)
+
+
+def _noted(
+    name: str, default: str, check: Callable[[str], object] = str, aliases: tuple[str, ...] = ()
+) -> Flag:
+    return Flag(
+        name, default, "Accepted for etcd's sake; has no effect.", check, Use.NOTED, aliases
+    )
+
+
+_GROUPS: dict[str, tuple[Flag, ...]] = {
+    "Member": (
+        Flag("name", "default", "Human-readable name for this member."),
+        Flag("data-dir", "", "Path to the data directory. Default: <name>.etcd."),
+        Flag("wal-dir", "", "Path to a directory for the write-ahead log alone."),
+        Flag("listen-peer-urls", "http://localhost:2380", "URLs to listen on for peers.", urls),
+        Flag("listen-client-urls", "http://localhost:2379", "URLs to listen on for clients.", urls),
+        Flag(
+            "peer-insecure-bind",
+            "false",
+            "Let peers without TLS reach this member from other machines. (Not a flag of etcd.)",
+            boolean,
+        ),
+        Flag("heartbeat-interval", "100", "Milliseconds between two heartbeats.", natural),
+        Flag(
+            "election-timeout", "1000", "Milliseconds without a heartbeat to an election.", natural
+        ),
+        Flag("initial-election-tick-advance", "true", "Elect faster at a start.", boolean),
+        Flag("pre-vote", "true", "Ask whether an election could be won before one.", boolean),
+        Flag("snapshot-count", "10000", "Log entries between two trims of the log.", natural),
+        Flag(
+            "snapshot-catchup-entries",
+            "5000",
+            "Log entries kept for members that lag.",
+            natural,
+            aliases=("experimental-snapshot-catchup-entries",),
+        ),
+        Flag("quota-backend-bytes", "0", "Size that raises the NOSPACE alarm (0: 2 GiB).", integer),
+        Flag("max-txn-ops", "128", "Operations in one transaction at most.", natural),
+        Flag("max-request-bytes", "1572864", "Bytes in one request at most.", natural),
+        Flag("max-concurrent-streams", "4294967295", "Open streams per connection.", natural),
+        Flag("grpc-keepalive-min-time", "5s", "Shortest time between two pings.", duration_s),
+        Flag("grpc-keepalive-interval", "2h", "Time between our pings (0: none).", duration_s),
+        Flag("grpc-keepalive-timeout", "20s", "Wait for the answer to a ping.", duration_s),
+        Flag(
+            "watch-progress-notify-interval",
+            "10m",
+            "Time between two progress notices to an idle watcher.",
+            duration_s,
+            aliases=("experimental-watch-progress-notify-interval",),
+        ),
+        Flag(
+            "compaction-batch-limit",
+            "1000",
+            "Revisions removed in one slice of a compaction.",
+            natural,
+            aliases=("experimental-compaction-batch-limit",),
+        ),
+    ),
+    "Clustering": (
+        Flag("advertise-client-urls", "http://localhost:2379", "URLs that clients are told.", urls),
+        Flag(
+            "initial-advertise-peer-urls",
+            "http://localhost:2380",
+            "URLs that peers are told.",
+            urls,
+        ),
+        Flag("initial-cluster", "", "Members of a new cluster: name=url,name=url."),
+        Flag("initial-cluster-state", "new", "'new', or 'existing' to join.", _cluster_state),
+        Flag("initial-cluster-token", "etcd-cluster", "Keeps clusters apart."),
+        Flag("strict-reconfig-check", "true", "Refuse changes that would lose quorum.", boolean),
+    ),
+    "Logging and monitoring": (
+        Flag("logger", "zap", "Only 'zap' (JSON lines) exists."),
+        Flag("log-level", "info", "debug, info, warn, error, panic or fatal."),
+        Flag("log-outputs", "default", "'default', 'stderr', 'stdout' or file names."),
+        Flag("log-format", "json", "Only 'json' exists."),
+        Flag("metrics", "basic", "'basic' or 'extensive'."),
+    ),
+    "Not supported yet": (
+        _later("config-file", "", "Settings in a YAML file: give flags or variables."),
+        _later("listen-client-http-urls", "", "HTTP on ports of its own."),
+        _later("listen-metrics-urls", "", "Metrics on ports of their own."),
+        _later("force-new-cluster", "false", "Go on alone with the data of a cluster.", boolean),
+        _later("discovery", "", "Discovery service."),
+        _later("discovery-srv", "", "Discovery by DNS."),
+        _later("discovery-srv-name", "", "Discovery by DNS."),
+        _later("discovery-endpoints", "", "Discovery service."),
+        _later("discovery-token", "", "Discovery service."),
+        _later("cert-file", "", "Client TLS."),
+        _later("key-file", "", "Client TLS."),
+        _later("trusted-ca-file", "", "Client TLS."),
+        _later("client-cert-auth", "false", "Client TLS.", boolean),
+        _later("client-crl-file", "", "Client TLS."),
+        _later("client-cert-file", "", "Client TLS."),
+        _later("client-key-file", "", "Client TLS."),
+        _later("client-cert-allowed-hostname", "", "Client TLS."),
+        _later("auto-tls", "false", "Client TLS.", boolean),
+        _later("peer-cert-file", "", "Peer TLS."),
+        _later("peer-key-file", "", "Peer TLS."),
+        _later("peer-trusted-ca-file", "", "Peer TLS."),
+        _later("peer-client-cert-auth", "false", "Peer TLS.", boolean),
+        _later("peer-crl-file", "", "Peer TLS."),
+        _later("peer-client-cert-file", "", "Peer TLS."),
+        _later("peer-client-key-file", "", "Peer TLS."),
+        _later("peer-cert-allowed-cn", "", "Peer TLS."),
+        _later("peer-cert-allowed-hostname", "", "Peer TLS."),
+        _later("peer-auto-tls", "false", "Peer TLS.", boolean),
+        _later("peer-skip-client-san-verification", "false", "Peer TLS.", boolean),
+        _later("self-signed-cert-validity", "1", "TLS.", natural),
+        _later("cipher-suites", "", "TLS."),
+        _later("tls-min-version", "TLS1.2", "TLS."),
+        _later("tls-max-version", "", "TLS."),
+        _later("auth-token", "simple", "Authentication."),
+        _later("auth-token-ttl", "300", "Authentication.", natural),
+        _later("bcrypt-cost", "10", "Authentication.", natural),
+        _later("cors", "*", "Cross-origin requests."),
+        _later("host-whitelist", "*", "Host names of HTTP requests."),
+        _later("auto-compaction-mode", "periodic", "Compaction by itself."),
+        _later("auto-compaction-retention", "0", "Compaction by itself."),
+        _later("corrupt-check-time", "0s", "Comparing members.", duration_s),
+        _later("max-learners", "1", "Learners.", natural),
+        _later("enable-pprof", "false", "Profiling.", boolean),
+        _later("feature-gates", "", "Feature gates."),
+        _later("enable-log-rotation", "false", "Rotation of the log file.", boolean),
+        _later("enable-distributed-tracing", "false", "Tracing.", boolean),
+        _later("experimental-initial-corrupt-check", "false", "Comparing members.", boolean),
+        _later("experimental-enable-lease-checkpoint", "false", "Lease checkpoints.", boolean),
+    ),
+    "Without meaning here": (
+        _noted("enable-grpc-gateway", "true", boolean),
+        _noted("max-snapshots", "5", natural),
+        _noted("max-wals", "5", natural),
+        _noted("unsafe-no-fsync", "false", boolean),
+        _noted("backend-batch-limit", "0", integer),
+        _noted("backend-batch-interval", "0", duration_s),
+        _noted("backend-bbolt-freelist-type", "map"),
+        _noted("memory-mlock", "false", boolean, ("experimental-memory-mlock",)),
+        _noted("socket-reuse-port", "false", boolean),
+        _noted("socket-reuse-address", "false", boolean),
+        _noted("raft-read-timeout", "5s", duration_s),
+        _noted("raft-write-timeout", "5s", duration_s),
+        _noted("downgrade-check-time", "5s", duration_s),
+        _noted("compact-hash-check-time", "1m", duration_s),
+        _noted(
+            "compaction-sleep-interval",
+            "10ms",
+            duration_s,
+            ("experimental-compaction-sleep-interval",),
+        ),
+        _noted(
+            "warning-apply-duration", "100ms", duration_s, ("experimental-warning-apply-duration",)
+        ),
+        _noted(
+            "warning-unary-request-duration",
+            "300ms",
+            duration_s,
+            ("experimental-warning-unary-request-duration",),
+        ),
+        _noted("bootstrap-defrag-threshold-megabytes", "0", natural),
+        _noted("log-rotation-config-json", ""),
+        _noted("v2-deprecation", "gone"),
+        _noted("experimental-txn-mode-write-with-shared-buffer", "true", boolean),
+    ),
+}
+
+FLAGS: dict[str, Flag] = {
+    name: flag
+    for group in _GROUPS.values()
+    for flag in group
+    for name in (flag.name, *flag.aliases)
+}
+"""Every flag by its name, and by its older names."""
+
+
+class FlagValues:
+    """The value of every flag: given, from the environment, or by default.
+
+    Values were checked when they were read, so the typed accessors cannot fail.
+    """
+
+    def __init__(self, given: Mapping[str, str]) -> None:
+        self._given = given
+
+    def is_given(self, name: str) -> bool:
+        """Whether the flag was set, be it to its default."""
+        return name in self._given
+
+    def text(self, name: str) -> str:
+        """Return the value as it was written."""
+        return self._given.get(name, FLAGS[name].default)
+
+    def boolean(self, name: str) -> bool:
+        """Return the value of a boolean flag."""
+        return boolean(self.text(name))
+
+    def integer(self, name: str) -> int:
+        """Return the value of a numeric flag."""
+        return integer(self.text(name))
+
+    def duration_s(self, name: str) -> float:
+        """Return the value of a flag for a duration, in seconds."""
+        return duration_s(self.text(name))
+
+    def urls(self, name: str) -> tuple[Url, ...]:
+        """Return the value of a flag for URLs."""
+        return urls(self.text(name))
+
+    def given(self, use: Use) -> list[tuple[Flag, str]]:
+        """Return the flags of one use that were set to something else than their default."""
+        return [
+            (FLAGS[name], text)
+            for name, text in self._given.items()
+            if FLAGS[name].use is use and not _is_default(FLAGS[name], text)
+        ]
+
+
+def read(arguments: Sequence[str], environment: Mapping[str, str]) -> FlagValues:
+    """Read a command line over `ETCD_*` variables, as etcd does; flags win.
+
+    Raises:
+        FlagError: an unknown flag, a value that is none, or an argument that is no flag.
+        HelpWanted: `-h` or `--help`.
+    """
+    return FlagValues(_from_environment(environment) | _from_arguments(arguments))
+
+
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """Return the `ETCD_*` variables that no flag has."""
+    known = {_variable(name) for name in FLAGS}
+    return sorted(name for name in environment if name.startswith("ETCD_") and name not in known)
+
+
+def usage() -> str:
+    """Return the help text: every flag, by group."""
+    lines = [
+        "Usage:",
+        "",
+        "  kvstored [flags]",
+        "    Start a member.",
+        "",
+        "  kvstored --version",
+        "    Show the version.",
+        "",
+        "Every flag --foo-bar is also read from the variable ETCD_FOO_BAR; flags win.",
+    ]
+    for title, flags in _GROUPS.items():
+        lines += ["", f"{title}:"]
+        for flag in flags:
+            lines += [f"  --{flag.name} '{flag.default}'", f"    {flag.help}"]
+    return "\n".join(lines) + "\n"
+
+
+def _from_arguments(arguments: Sequence[str]) -> dict[str, str]:
+    """Read flags by the rules of Go's flag package: one dash or two, `=value` or the next word."""
+    given: dict[str, str] = {}
+    rest = list(arguments)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("-") or word in ("-", "--"):
+            raise FlagError(f"'{rest[0] if word == '--' and rest else word}' is not a valid flag")
+        name, equals, value = word.removeprefix("-").removeprefix("-").partition("=")
+        if name in ("h", "help"):
+            raise HelpWanted
+        flag = FLAGS.get(name)
+        if flag is None:
+            raise FlagError(f"flag provided but not defined: -{name}")
+        if not equals:
+            if flag.is_boolean:
+                value = "true"
+            elif rest:
+                value = rest.pop(0)
+            else:
+                raise FlagError(f"flag needs an argument: -{name}")
+        _check(flag, name, value)
+        given[flag.name] = value
+    return given
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    given: dict[str, str] = {}
+    for name, flag in FLAGS.items():
+        value = environment.get(_variable(name), "")
+        if value:  # etcd takes an empty variable for none
+            _check(flag, name, value)
+            given[flag.name] = value
+    return given
+
+
+def _variable(name: str) -> str:
+    return "ETCD_" + name.upper().replace("-", "_")
+
+
+def _check(flag: Flag, name: str, value: str) -> None:
+    try:
+        flag.check(value)
+    except ValueError as error:
+        if flag.is_boolean:
+            raise FlagError(f'invalid boolean value "{value}" for -{name}: {error}') from None
+        raise FlagError(f'invalid value "{value}" for flag -{name}: {error}') from None
+
+
+def _is_default(flag: Flag, text: str) -> bool:
+    if text == flag.default:
+        return True
+    return flag.check is not str and flag.check(text) == flag.check(flag.default)
