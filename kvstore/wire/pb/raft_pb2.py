@@ -1,0 +1,12 @@
+# Generated from proto/kvstore/raft.proto by tools/generate_proto.py; do not edit.
+from .pool import define as _define
+
+DESCRIPTOR = _define(
+    b'\n\nraft.proto\x12\tkvstorepb"G\n\x10MemberAttributes\x12\x12\n\x04name\x18\x01 \x01(\tR\x04n'
+    b'ame\x12\x1f\n\x0bclient_urls\x18\x02 \x03(\tR\nclientUrls"\x8c\x01\n\nMembership\x12\x16\n'
+    b'\x06voters\x18\x01 \x03(\x06R\x06voters\x12\x1a\n\x08learners\x18\x02 \x03(\x06R\x08learners'
+    b'\x12\x18\n\x07removed\x18\x03 \x03(\x06R\x07removed\x120\n\tpeer_urls\x18\x04 \x03(\x0b2\x13.'
+    b'kvstorepb.PeerUrlsR\x08peerUrls"6\n\x08PeerUrls\x12\x16\n\x06member\x18\x01 \x01(\x06R\x06mem'
+    b'ber\x12\x12\n\x04urls\x18\x02 \x03(\tR\x04urlsb\x06proto3',
+    globals(),
+)
