@@ -16,6 +16,6 @@ No clock here: every question about time takes `now`, seconds of one monotonic c
 Reading order: `lease_keys` (bytes), `expiry_queue` (deadlines), `lessor` (both).
 """
 
-from kvstore.lease.lessor import Lessor, TimeToLive, minimum_ttl_s
+from kvstore.lease.lessor import TTL_MAX_S, Lessor, TimeToLive, minimum_ttl_s
 
-__all__ = ["Lessor", "TimeToLive", "minimum_ttl_s"]
+__all__ = ["TTL_MAX_S", "Lessor", "TimeToLive", "minimum_ttl_s"]

@@ -1,0 +1,104 @@
+"""The Watch service (rpc.proto Watch): a client stream's requests, carried to its `WatchStream`."""
+
+from collections.abc import Callable
+
+from google.protobuf.message import DecodeError
+
+from kvstore.base.errors import InvalidRequest, RpcError
+from kvstore.base.ids import WatchId
+from kvstore.base.key_range import KeyRange
+from kvstore.rpc.call import Method, StreamCall, StreamHandler, StreamMethod
+from kvstore.rpc.stream_guard import StreamGuard
+from kvstore.watch import WatchHub, WatchSpec
+from kvstore.wire.pb import rpc_pb2
+
+_FIRST_KEY = b"\x00"
+"""What an empty key means here; elsewhere it is refused."""
+
+
+class WatchService:
+    """Opens the streams of `/etcdserverpb.Watch/Watch`."""
+
+    def __init__(self, hub: WatchHub, guard: StreamGuard) -> None:
+        self._hub = hub
+        self._guard = guard
+
+    def methods(self) -> dict[str, Method]:
+        """Return the routes of this service."""
+        return {"/etcdserverpb.Watch/Watch": StreamMethod(self.open)}
+
+    def open(self, call: StreamCall) -> StreamHandler:
+        """Return the handler of a new stream; the guard may have ended it already."""
+        return _WatchHandler(call, self._hub, self._guard)
+
+
+class _WatchHandler:
+    """One client stream. Half-closing it changes nothing: its watchers go on (etcd does so)."""
+
+    def __init__(self, call: StreamCall, hub: WatchHub, guard: StreamGuard) -> None:
+        self._call = call
+        self._stream = hub.open(call)
+        self._is_open = True
+        self._release: Callable[[], None] | None = None
+        release = guard(call, self._end)
+        if self._is_open:
+            self._release = release
+        else:
+            release()
+
+    def message_received(self, message: bytes) -> None:
+        if not self._is_open:
+            return
+        try:
+            request = rpc_pb2.WatchRequest.FromString(message)
+        except DecodeError:
+            self._end(InvalidRequest())
+            return
+        match request.WhichOneof("request_union"):
+            case "create_request":
+                self._create(request.create_request)
+            case "cancel_request":
+                self._stream.cancel(WatchId(request.cancel_request.watch_id))
+            case "progress_request":
+                self._stream.progress()
+            case None:
+                # A kind of request that a later etcd may know; etcd ignores it too.
+                pass
+
+    def half_closed(self) -> None:
+        pass
+
+    def drained(self) -> None:
+        self._stream.drained()
+
+    def closed(self) -> None:
+        self._close()
+
+    def _create(self, request: rpc_pb2.WatchCreateRequest) -> None:
+        filters = request.filters
+        self._stream.create(
+            WatchSpec(
+                keys=KeyRange.of(request.key or _FIRST_KEY, request.range_end),
+                start_revision=request.start_revision,
+                prev_kv=request.prev_kv,
+                progress_notify=request.progress_notify,
+                fragment=request.fragment,
+                no_put=rpc_pb2.WatchCreateRequest.NOPUT in filters,
+                no_delete=rpc_pb2.WatchCreateRequest.NODELETE in filters,
+            ),
+            WatchId(request.watch_id),
+        )
+
+    def _end(self, error: RpcError) -> None:
+        if self._is_open:
+            self._close()
+            self._call.finish(error.code, error.message)
+
+    def _close(self) -> None:
+        if not self._is_open:
+            return
+        self._is_open = False
+        self._stream.close()
+        if self._release is not None:
+            self._release()
+            self._release = None
