@@ -243,8 +243,8 @@ def load(arguments: Sequence[str], environment: Mapping[str, str]) -> ServerConf
     """
     values = flags.read(arguments, environment)
     problems = [
-        f"--{flag.name} is not supported yet (set to {text!r})"
-        for flag, text in values.given(flags.Use.LATER)
+        f"--{flag.name} is not supported yet ({flag.help})"
+        for flag, _ in values.given(flags.Use.LATER)
     ]
     if values.is_given("listen-client-urls") and not values.is_given("advertise-client-urls"):
         problems.append(

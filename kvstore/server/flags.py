@@ -5,6 +5,7 @@ Nothing that etcd knows is silently ignored: a flag is *used*; or it has no mean
 """
 
 import re
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -98,6 +99,7 @@ class Flag:
     name: str
     default: str
     help: str
+    """What the flag sets; for one that comes later, the feature it belongs to."""
     check: Callable[[str], object] = str
     """Raises ValueError for a text that is no such value."""
     use: Use = Use.USED
@@ -190,57 +192,57 @@ _GROUPS: dict[str, tuple[Flag, ...]] = {
         Flag("log-format", "json", "Only 'json' exists."),
         Flag("metrics", "basic", "'basic' or 'extensive'."),
     ),
-    "Not supported yet": (
-        _later("config-file", "", "Settings in a YAML file: give flags or variables."),
-        _later("listen-client-http-urls", "", "HTTP on ports of its own."),
-        _later("listen-metrics-urls", "", "Metrics on ports of their own."),
-        _later("force-new-cluster", "false", "Go on alone with the data of a cluster.", boolean),
-        _later("discovery", "", "Discovery service."),
-        _later("discovery-srv", "", "Discovery by DNS."),
-        _later("discovery-srv-name", "", "Discovery by DNS."),
-        _later("discovery-endpoints", "", "Discovery service."),
-        _later("discovery-token", "", "Discovery service."),
-        _later("cert-file", "", "Client TLS."),
-        _later("key-file", "", "Client TLS."),
-        _later("trusted-ca-file", "", "Client TLS."),
-        _later("client-cert-auth", "false", "Client TLS.", boolean),
-        _later("client-crl-file", "", "Client TLS."),
-        _later("client-cert-file", "", "Client TLS."),
-        _later("client-key-file", "", "Client TLS."),
-        _later("client-cert-allowed-hostname", "", "Client TLS."),
-        _later("auto-tls", "false", "Client TLS.", boolean),
-        _later("peer-cert-file", "", "Peer TLS."),
-        _later("peer-key-file", "", "Peer TLS."),
-        _later("peer-trusted-ca-file", "", "Peer TLS."),
-        _later("peer-client-cert-auth", "false", "Peer TLS.", boolean),
-        _later("peer-crl-file", "", "Peer TLS."),
-        _later("peer-client-cert-file", "", "Peer TLS."),
-        _later("peer-client-key-file", "", "Peer TLS."),
-        _later("peer-cert-allowed-cn", "", "Peer TLS."),
-        _later("peer-cert-allowed-hostname", "", "Peer TLS."),
-        _later("peer-auto-tls", "false", "Peer TLS.", boolean),
-        _later("peer-skip-client-san-verification", "false", "Peer TLS.", boolean),
-        _later("self-signed-cert-validity", "1", "TLS.", natural),
-        _later("cipher-suites", "", "TLS."),
-        _later("tls-min-version", "TLS1.2", "TLS."),
-        _later("tls-max-version", "", "TLS."),
-        _later("auth-token", "simple", "Authentication."),
-        _later("auth-token-ttl", "300", "Authentication.", natural),
-        _later("bcrypt-cost", "10", "Authentication.", natural),
-        _later("cors", "*", "Cross-origin requests."),
-        _later("host-whitelist", "*", "Host names of HTTP requests."),
-        _later("auto-compaction-mode", "periodic", "Compaction by itself."),
-        _later("auto-compaction-retention", "0", "Compaction by itself."),
-        _later("corrupt-check-time", "0s", "Comparing members.", duration_s),
-        _later("max-learners", "1", "Learners.", natural),
-        _later("enable-pprof", "false", "Profiling.", boolean),
-        _later("feature-gates", "", "Feature gates."),
-        _later("enable-log-rotation", "false", "Rotation of the log file.", boolean),
-        _later("enable-distributed-tracing", "false", "Tracing.", boolean),
-        _later("experimental-initial-corrupt-check", "false", "Comparing members.", boolean),
-        _later("experimental-enable-lease-checkpoint", "false", "Lease checkpoints.", boolean),
+    "Not supported yet (refused, unless given their defaults)": (
+        _later("config-file", "", "settings in a YAML file; give flags or variables"),
+        _later("listen-client-http-urls", "", "HTTP on ports of its own"),
+        _later("listen-metrics-urls", "", "metrics on ports of their own"),
+        _later("force-new-cluster", "false", "go on alone with the data of a cluster", boolean),
+        _later("discovery", "", "discovery service"),
+        _later("discovery-srv", "", "discovery by DNS"),
+        _later("discovery-srv-name", "", "discovery by DNS"),
+        _later("discovery-endpoints", "", "discovery service"),
+        _later("discovery-token", "", "discovery service"),
+        _later("cert-file", "", "client TLS"),
+        _later("key-file", "", "client TLS"),
+        _later("trusted-ca-file", "", "client TLS"),
+        _later("client-cert-auth", "false", "client TLS", boolean),
+        _later("client-crl-file", "", "client TLS"),
+        _later("client-cert-file", "", "client TLS"),
+        _later("client-key-file", "", "client TLS"),
+        _later("client-cert-allowed-hostname", "", "client TLS"),
+        _later("auto-tls", "false", "client TLS", boolean),
+        _later("peer-cert-file", "", "peer TLS"),
+        _later("peer-key-file", "", "peer TLS"),
+        _later("peer-trusted-ca-file", "", "peer TLS"),
+        _later("peer-client-cert-auth", "false", "peer TLS", boolean),
+        _later("peer-crl-file", "", "peer TLS"),
+        _later("peer-client-cert-file", "", "peer TLS"),
+        _later("peer-client-key-file", "", "peer TLS"),
+        _later("peer-cert-allowed-cn", "", "peer TLS"),
+        _later("peer-cert-allowed-hostname", "", "peer TLS"),
+        _later("peer-auto-tls", "false", "peer TLS", boolean),
+        _later("peer-skip-client-san-verification", "false", "peer TLS", boolean),
+        _later("self-signed-cert-validity", "1", "TLS", natural),
+        _later("cipher-suites", "", "TLS"),
+        _later("tls-min-version", "TLS1.2", "TLS"),
+        _later("tls-max-version", "", "TLS"),
+        _later("auth-token", "simple", "authentication"),
+        _later("auth-token-ttl", "300", "authentication", natural),
+        _later("bcrypt-cost", "10", "authentication", natural),
+        _later("cors", "*", "cross-origin requests"),
+        _later("host-whitelist", "*", "host names of HTTP requests"),
+        _later("auto-compaction-mode", "periodic", "compaction by itself"),
+        _later("auto-compaction-retention", "0", "compaction by itself"),
+        _later("corrupt-check-time", "0s", "comparing members", duration_s),
+        _later("max-learners", "1", "learners", natural),
+        _later("enable-pprof", "false", "profiling", boolean),
+        _later("feature-gates", "", "feature gates"),
+        _later("enable-log-rotation", "false", "rotation of the log file", boolean),
+        _later("enable-distributed-tracing", "false", "tracing", boolean),
+        _later("experimental-initial-corrupt-check", "false", "comparing members", boolean),
+        _later("experimental-enable-lease-checkpoint", "false", "lease checkpoints", boolean),
     ),
-    "Without meaning here": (
+    "Accepted without effect": (
         _noted("enable-grpc-gateway", "true", boolean),
         _noted("max-snapshots", "5", natural),
         _noted("max-wals", "5", natural),
@@ -359,8 +361,14 @@ def usage() -> str:
     ]
     for title, flags in _GROUPS.items():
         lines += ["", f"{title}:"]
-        for flag in flags:
-            lines += [f"  --{flag.name} '{flag.default}'", f"    {flag.help}"]
+        if flags[0].use is Use.USED:
+            for flag in flags:
+                lines += [f"  --{flag.name} '{flag.default}'", f"    {flag.help}"]
+        else:
+            names = ", ".join(flag.name for flag in flags)
+            lines += textwrap.wrap(
+                names, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
+            )
     return "\n".join(lines) + "\n"
 
 

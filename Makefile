@@ -1,0 +1,62 @@
+# Every target sets up what it needs; only Python 3.11+ with venv, make and a package index are
+# asked of the machine. uv makes the set-up faster where it is installed.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+READY := $(VENV)/.ready
+BIN := $(VENV)/bin
+SEEDS ?= 20
+N ?= 3
+
+.PHONY: help cluster test check fix proto interop bench bench-full sim clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# The environment follows pyproject.toml: when that is newer than the stamp, it is made anew.
+$(READY): pyproject.toml tools/make_environment.py
+	@python=; for candidate in python3 python3.14 python3.13 python3.12 python3.11; do \
+	  if $$candidate -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    python=$$candidate; break; fi; done; \
+	if [ -z "$$python" ] && command -v uv >/dev/null; then python="uv run --no-project --python >=3.11 python"; fi; \
+	if [ -z "$$python" ]; then echo "make: no Python 3.11 or newer with venv found" >&2; exit 1; fi; \
+	$$python tools/make_environment.py $(VENV)
+	@touch $@
+
+cluster: $(READY) ## Start three members on this machine, in the foreground (N=members)
+	@$(BIN)/kvstore local up -n $(N)
+
+test: $(READY) ## Run the tests, on two processes
+	@$(BIN)/python -m pytest -n 2 --durations 15
+
+check: $(READY) ## Format, lint, types, layers, generated code
+	@$(BIN)/ruff format --check
+	@$(BIN)/ruff check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python tools/generate_proto.py --check
+
+fix: $(READY) ## Format, and mend what the linter can mend
+	@$(BIN)/ruff check --fix --exit-zero
+	@$(BIN)/ruff format
+
+proto: $(READY) ## Generate kvstore/wire/pb from proto/
+	@$(BIN)/python tools/generate_proto.py
+
+interop: $(READY) ## Run against peers that need Go, kubectl or h2spec; says what is missing
+	@$(BIN)/python tools/run_interop.py
+
+bench: $(READY) ## Compare with a real etcd, the short way
+	@$(BIN)/python -m bench
+
+bench-full: $(READY) ## Compare with a real etcd, every workload
+	@$(BIN)/python -m bench --full
+
+sim: $(READY) ## Simulate whole clusters (SEEDS=how many)
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)
+
+clean: ## Remove the environment and the caches
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,37 @@
+"""`kvstored` answers what needs no server by itself."""
+
+import json
+
+import pytest
+
+from kvstore.cli.server import kvstored
+
+
+@pytest.mark.parametrize("flag", ["--version", "-version", "version"])
+def test_the_version_begins_with_the_line_that_scripts_parse(
+    flag: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert kvstored([flag], {}) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "etcd Version: 3.6.12"
+    assert [line.partition(":")[0] for line in lines[1:]] == ["Git SHA", "Go Version", "Go OS/Arch"]
+
+
+def test_help_goes_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    assert kvstored(["--help"], {}) == 0
+    assert "--listen-client-urls" in capsys.readouterr().out
+
+
+def test_an_unknown_flag_exits_with_2_and_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert kvstored(["--nonsense"], {}) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("flag provided but not defined: -nonsense\nUsage:")
+
+
+def test_settings_that_cannot_be_obeyed_exit_with_1_and_a_line_for_each(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert kvstored(["--logger=x", "--cert-file=y"], {}) == 1
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line["msg"] for line in lines] == ["failed to verify flags"] * 2
+    assert any("--cert-file is not supported yet" in line["error"] for line in lines)
