@@ -1,0 +1,149 @@
+"""Calls in progress: what a service holds while it makes up its mind.
+
+A call outlives its stream harmlessly: once the client has gone, answers are dropped here.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, Protocol
+
+from kvstore.wire.grpc.metadata import metadata_of, timeout_s
+from kvstore.wire.grpc.replies import send_message, send_reply, send_status
+from kvstore.wire.http2.request_head import RequestHead
+from kvstore.wire.http2.sender import Sender
+from kvstore.wire.http2.stream import Stream
+
+
+class UnaryCall:
+    """One unary rpc. The first answer counts, later ones are dropped."""
+
+    __slots__ = ("_rpc", "_sender", "_stream")
+
+    def __init__(self, sender: Sender, stream: Stream, rpc: "Rpc") -> None:
+        self._sender = sender
+        self._stream = stream
+        self._rpc = rpc
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """Request metadata; shared with other calls, so not to be changed."""
+        return self._rpc.metadata
+
+    @property
+    def timeout_s(self) -> float | None:
+        """The client's `grpc-timeout` in seconds."""
+        return self._rpc.timeout_s
+
+    @property
+    def is_open(self) -> bool:
+        """Whether an answer can still reach the client."""
+        stream = self._stream
+        return stream.is_open and stream.trailers is None
+
+    def reply(self, message: bytes) -> None:
+        """End the call with OK and `message`."""
+        stream = self._stream
+        if stream.is_open and stream.trailers is None:
+            send_reply(self._sender, stream, message)
+
+    def fail(self, code: int, text: str) -> None:
+        """End the call with a status other than OK."""
+        assert code, "a unary call that succeeds has a message"
+        if self.is_open:
+            send_status(self._sender, self._stream, code, text)
+
+
+class StreamCall:
+    """One streaming rpc, as its handler may use it."""
+
+    __slots__ = ("_rpc", "_sender", "_stream")
+
+    def __init__(self, sender: Sender, stream: Stream, rpc: "Rpc") -> None:
+        self._sender = sender
+        self._stream = stream
+        self._rpc = rpc
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """Request metadata; shared with other calls, so not to be changed."""
+        return self._rpc.metadata
+
+    @property
+    def timeout_s(self) -> float | None:
+        """The client's `grpc-timeout` in seconds."""
+        return self._rpc.timeout_s
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a message can still reach the client."""
+        stream = self._stream
+        return stream.is_open and stream.trailers is None
+
+    @property
+    def unsent_bytes(self) -> int:
+        """Bytes given to `send` that neither windows nor socket have taken."""
+        return self._stream.queued_bytes
+
+    def send(self, message: bytes) -> None:
+        """Queue a message; never waits."""
+        stream = self._stream
+        if stream.trailers is None:
+            send_message(self._sender, stream, message)
+
+    def finish(self, code: int = 0, text: str = "") -> None:
+        """End the stream with a status, after everything queued."""
+        if self.is_open:
+            send_status(self._sender, self._stream, code, text)
+
+
+class StreamHandler(Protocol):
+    """The service's side of one streaming rpc; see the port of the same name in `rpc.call`."""
+
+    def message_received(self, message: bytes) -> None:
+        """A whole message of the client."""
+        ...
+
+    def half_closed(self) -> None:
+        """The client sends no more."""
+        ...
+
+    def drained(self) -> None:
+        """`unsent_bytes` is low again."""
+        ...
+
+    def closed(self) -> None:
+        """Nothing can be sent any more."""
+        ...
+
+
+class UnaryRoute(NamedTuple):
+    """Serves a method with one request and one reply."""
+
+    handle: Callable[[UnaryCall, bytes], None]
+
+
+class StreamRoute(NamedTuple):
+    """Serves a method with any number of messages each way."""
+
+    open: Callable[[StreamCall], StreamHandler]
+
+
+class Refusal(NamedTuple):
+    """Answers every call with the same status."""
+
+    code: int
+    text: str
+    http_status: int = 200
+
+
+class Rpc:
+    """What a request head asks of gRPC: derived once a header block, kept in its `route`."""
+
+    __slots__ = ("encoding", "metadata", "route", "timeout_s")
+
+    def __init__(self, head: RequestHead, route: UnaryRoute | StreamRoute | Refusal) -> None:
+        headers = head.headers
+        self.route = route
+        self.encoding = headers.get("grpc-encoding")
+        timeout = headers.get("grpc-timeout")
+        self.timeout_s = None if timeout is None else timeout_s(timeout)
+        self.metadata: Mapping[str, str] = metadata_of(headers)

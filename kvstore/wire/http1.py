@@ -1,0 +1,175 @@
+"""HTTP/1.1 on the client port, without I/O: one request at a time, by the `h11` library.
+
+For `/health`, `/metrics`, `/version` and the JSON gateway. A client may send its next request
+before the answer to the last; it is read once that answer has gone.
+"""
+
+from collections.abc import Callable
+
+import h11
+
+from kvstore.wire.plain import TOO_LARGE, PlainRequest, PlainResponse, ServePlain
+
+_ERROR_HEADERS = [("content-type", "text/plain; charset=utf-8"), ("connection", "close")]
+
+
+class Http1Connection:
+    """One client's HTTP/1.1 connection.
+
+    After an error, or when either side wants no further request, `is_closing` is true: flush, then
+    close.
+    """
+
+    def __init__(
+        self,
+        serve: ServePlain,
+        *,
+        body_bytes_max: int,
+        header_bytes_max: int,
+        wake: Callable[[], None],
+    ) -> None:
+        self.is_closing = False
+        self.is_ready = False
+        """A whole request head has arrived."""
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=header_bytes_max)
+        self._serve = serve
+        self._body_bytes_max = body_bytes_max
+        self._wake = wake
+        self._out: list[bytes] = []
+        self._request: h11.Request | None = None
+        self._body = bytearray()
+        self._stalled_since: float | None = None
+        self._is_serving = False
+        self._is_reading = False
+        self._is_draining = False
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is being served."""
+        return not self._is_serving
+
+    def receive(self, data: bytes, now: float) -> None:
+        """Take the bytes that arrived at `now`; `b""` is the peer's end."""
+        self._stalled_since = now
+        if self.is_closing:
+            return
+        self._http.receive_data(data)
+        self._read()
+
+    def tick(self, now: float, *, stalled_timeout_s: float) -> None:
+        """Judge whether the client owes us the rest of a request; called about once a second."""
+        if self._request is None or self._is_serving:
+            self._stalled_since = None
+        elif self._stalled_since is None:
+            self._stalled_since = now
+        elif now - self._stalled_since >= stalled_timeout_s:
+            self._close()
+
+    def begin_shutdown(self) -> None:
+        """Serve what is being served, then close."""
+        self._is_draining = True
+        if not self._is_serving:
+            self._close()
+
+    def take(self) -> bytes:
+        """Return what is to be written now."""
+        data = b"".join(self._out)
+        self._out.clear()
+        return data
+
+    def _read(self) -> None:
+        if self._is_reading:
+            return  # an answer given at once: the loop below goes on
+        self._is_reading = True
+        try:
+            while not self._is_serving and not self.is_closing:
+                event = self._http.next_event()
+                if event is h11.NEED_DATA or event is h11.PAUSED:
+                    return
+                self._take_event(event)
+        except h11.RemoteProtocolError as error:
+            self._refuse(error.error_status_hint)
+        finally:
+            self._is_reading = False
+
+    def _take_event(self, event: object) -> None:
+        if isinstance(event, h11.Request):
+            self.is_ready = True
+            self._request = event
+            if self._http.they_are_waiting_for_100_continue:
+                self._send(h11.InformationalResponse(status_code=100, headers=[]))
+        elif isinstance(event, h11.Data):
+            self._body += event.data
+            if len(self._body) > self._body_bytes_max:
+                self._answer(TOO_LARGE, must_close=True)
+        elif isinstance(event, h11.EndOfMessage):
+            assert self._request is not None
+            headers: dict[str, str] = {}
+            for name, value in self._request.headers:
+                text = value.decode("latin-1")
+                key = name.decode("latin-1")
+                headers[key] = f"{headers[key]},{text}" if key in headers else text
+            request = PlainRequest(
+                self._request.method.decode("latin-1"),
+                self._request.target.decode("latin-1"),
+                headers,
+                bytes(self._body),
+            )
+            self._body.clear()
+            self._is_serving = True
+            is_answered = False
+
+            def respond(response: PlainResponse) -> None:
+                nonlocal is_answered
+                if not is_answered:
+                    is_answered = True
+                    self._respond(response)
+
+            self._serve(request, respond)
+        elif isinstance(event, h11.ConnectionClosed):
+            self._close()
+
+    def _respond(self, response: PlainResponse) -> None:
+        if self.is_closing:
+            return
+        self._answer(response, must_close=self._is_draining)
+        self._is_serving = False
+        self._request = None
+        if self.is_closing:
+            return
+        if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
+            self._http.start_next_cycle()
+            self._read()
+        else:
+            self._close()
+
+    def _answer(self, response: PlainResponse, *, must_close: bool) -> None:
+        headers = [*response.headers.items(), ("content-length", str(len(response.body)))]
+        if must_close:
+            headers.append(("connection", "close"))
+        self._send(h11.Response(status_code=response.status, headers=headers))
+        if response.body and not (self._request and self._request.method == b"HEAD"):
+            self._send(h11.Data(data=response.body))
+        self._send(h11.EndOfMessage())
+        if must_close:
+            self._close()
+
+    def _refuse(self, status: int) -> None:
+        """Answer an unreadable request, if an answer can still be told from others."""
+        if self._http.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+            headers = [*_ERROR_HEADERS, ("content-length", "0")]
+            self._send(h11.Response(status_code=status, headers=headers))
+            self._send(h11.EndOfMessage())
+        self._close()
+
+    def _send(
+        self, event: h11.InformationalResponse | h11.Response | h11.Data | h11.EndOfMessage
+    ) -> None:
+        data = self._http.send(event)
+        if data:
+            self._out.append(data)
+            self._wake()
+
+    def _close(self) -> None:
+        self.is_closing = True
+        self._wake()

@@ -1,0 +1,621 @@
+"""The server's side of one HTTP/2 connection (RFC 9113), without I/O.
+
+`receive` takes whatever bytes arrived and calls `Requests` and the streams' consumers; what is to
+be sent collects in `sender`. The result is the same however the bytes were cut into segments.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from kvstore.base.limits import Limits
+from kvstore.wire.http2.abuse import PingPolicy, RateLimit
+from kvstore.wire.http2.errors import (
+    ConnectionFailed,
+    ErrorCode,
+    HeaderListTooLarge,
+    MalformedRequest,
+)
+from kvstore.wire.http2.frames import (
+    ACK,
+    CONTINUATION,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    FRAME_BYTES_MAX,
+    FRAME_HEAD,
+    FRAME_HEAD_BYTES,
+    GOAWAY,
+    HEADERS,
+    PADDED,
+    PING,
+    PREFACE,
+    PRIORITY,
+    PRIORITY_FLAG,
+    PUSH_PROMISE,
+    RST_STREAM,
+    SETTINGS,
+    SETTINGS_ACK,
+    STREAM_ID_MASK,
+    WINDOW_UPDATE,
+    Setting,
+    goaway_frame,
+    ping_frame,
+    rst_stream_frame,
+    setting_values,
+    settings_frame,
+    unpadded,
+    window_update_frame,
+)
+from kvstore.wire.http2.header_decoder import Field, HeaderDecoder
+from kvstore.wire.http2.header_encoder import RawField
+from kvstore.wire.http2.request_head import RequestHead, check_trailers, request_head
+from kvstore.wire.http2.sender import Sender
+from kvstore.wire.http2.stream import Consumer, Stream
+
+STREAM_WINDOW = 1 << 20
+"""What a client may send on a stream before we acknowledge it."""
+CONNECTION_WINDOW = 16 << 20
+STREAMS_UNLIMITED = 2**32 - 1
+CONTROL_FRAMES_PER_S_MAX = 1000
+"""SETTINGS and empty DATA: frames that cost us work and the peer nothing."""
+
+_CACHED_BLOCKS_MAX = 256
+_CACHED_BLOCK_BYTES_MAX = 1024
+_RECENT_MAX = 1024
+_SHUTDOWN_PING = b"shutdown"
+_KEEPALIVE_PING = b"is alive"
+
+
+class Requests(Protocol):
+    """Who serves the requests of a connection."""
+
+    def whole(self, stream: Stream, head: RequestHead, body: bytes) -> None:
+        """Serve a request that arrived in one piece: the hot path, no consumer is made."""
+        ...
+
+    def open(self, stream: Stream, head: RequestHead) -> Consumer:
+        """Serve a request whose body may follow."""
+        ...
+
+
+class ServerConnection:
+    """One client's connection.
+
+    After an error by the peer `is_closing` is true: flush what `sender` holds, then close.
+    """
+
+    def __init__(
+        self,
+        requests_of: Callable[[Sender], Requests],
+        *,
+        limits: Limits,
+        frequent: tuple[RawField, ...],
+        wake: Callable[[], None],
+        now: float,
+    ) -> None:
+        self.is_closing = False
+        self.is_ready = False
+        """The peer's preface and first SETTINGS have arrived."""
+        self._limits = limits
+        self._now = now
+        self._preface = PREFACE
+        self._partial = b""
+        self._decoder = HeaderDecoder(list_bytes_max=limits.header_list_bytes_max)
+        self._heads: dict[bytes, tuple[int, RequestHead]] = {}
+        self._last_stream_id = 0
+        self.accepts_streams = True
+        self._skipped: list[range] = []
+        self._recently_reset: dict[int, None] = {}
+        """Streams that we reset: what the peer had sent before it knew is no error."""
+        self._headers_stream_id = 0
+        self._headers_flags = 0
+        self._block: list[bytes] | None = None
+        self._block_bytes = 0
+        self._unacknowledged_bytes = 0
+        self._resets = RateLimit(limits.peer_resets_per_s_max)
+        self._controls = RateLimit(CONTROL_FRAMES_PER_S_MAX)
+        self._pings = PingPolicy(limits.ping_interval_min_s)
+        self._last_received = now
+        self._ping_sent_at: float | None = None
+        self.sender = Sender(
+            frequent=frequent,
+            drain_mark=limits.watch_unsent_bytes_max // 4,
+            wake=wake,
+            on_reset=self._remember_reset,
+        )
+        self._streams = self.sender.streams
+        self._requests = requests_of(self.sender)
+        self._greet()
+
+    # --- what the shell calls
+
+    def receive(self, data: bytes, now: float) -> None:
+        """Take the bytes that arrived at `now` (monotonic seconds)."""
+        self._now = self._last_received = now
+        self._ping_sent_at = None
+        if self.is_closing:
+            return
+        try:
+            if self._preface:
+                data = self._strip_preface(data)
+            elif self._partial:
+                data = self._partial + data
+            end = len(data)
+            position = self._receive_frames(data, end)
+            self._partial = data[position:] if position < end else b""
+        except ConnectionFailed as failure:
+            self.fail(failure.code, failure.text)
+
+    def fail(self, code: ErrorCode, text: str) -> None:
+        """End the connection with GOAWAY."""
+        if not self.is_closing:
+            self.is_closing = True
+            self.accepts_streams = False
+            self.sender.put(goaway_frame(self._last_stream_id, code, text))
+
+    def begin_shutdown(self) -> None:
+        """Say that the connection will end; `finish_shutdown` follows, after the PING's answer.
+
+        Streams that the client opened before it heard are still served (RFC 9113 §6.8).
+        """
+        if self.accepts_streams:
+            self.sender.put(goaway_frame(STREAM_ID_MASK, ErrorCode.NO_ERROR))
+            self.sender.put(ping_frame(_SHUTDOWN_PING, is_ack=False))
+
+    def finish_shutdown(self) -> None:
+        """Accept no stream from now on; those open go on."""
+        if self.accepts_streams:
+            self.accepts_streams = False
+            self.sender.put(goaway_frame(self._last_stream_id, ErrorCode.NO_ERROR))
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no stream is open."""
+        return not self._streams
+
+    def lost(self) -> None:
+        """Hear that nothing can be sent any more: every open stream is aborted."""
+        self.is_closing = True
+        for stream in list(self._streams.values()):
+            self._abort(stream)
+
+    def tick(self, now: float) -> None:
+        """Judge who has stalled; called about once a second."""
+        self._now = now
+        timeout_s = self._limits.stalled_stream_timeout_s
+        for stream in list(self._streams.values()):
+            consumer = stream.consumer
+            is_owed_body = (
+                consumer is not None and consumer.expects_end and not stream.is_remote_closed
+            )
+            if not is_owed_body and stream.pending is None:
+                stream.stalled_since = None
+            elif stream.stalled_since is None:
+                stream.stalled_since = now
+            elif now - stream.stalled_since >= timeout_s:
+                # INTERNAL_ERROR, since Go clients resume a watch after it, but not after CANCEL.
+                self.sender.put(rst_stream_frame(stream.id, ErrorCode.INTERNAL_ERROR))
+                self._remember_reset(stream.id)
+                self._abort(stream)
+
+    def keep_alive(self, now: float, *, interval_s: float, timeout_s: float) -> bool:
+        """Ping a peer silent for `interval_s`; False if it has not answered for `timeout_s`."""
+        if self._ping_sent_at is not None:
+            return now - self._ping_sent_at < timeout_s
+        if now - self._last_received >= interval_s:
+            self._ping_sent_at = now
+            self.sender.put(ping_frame(_KEEPALIVE_PING, is_ack=False))
+        return True
+
+    # --- the start
+
+    def _greet(self) -> None:
+        limits = self._limits
+        settings = {
+            Setting.INITIAL_WINDOW_SIZE: STREAM_WINDOW,
+            Setting.MAX_HEADER_LIST_SIZE: limits.header_list_bytes_max,
+        }
+        if limits.concurrent_streams_max < STREAMS_UNLIMITED:
+            settings[Setting.MAX_CONCURRENT_STREAMS] = limits.concurrent_streams_max
+        self.sender.put(settings_frame(settings))
+        self.sender.put(window_update_frame(0, CONNECTION_WINDOW - 65_535))
+
+    def _strip_preface(self, data: bytes) -> bytes:
+        size = min(len(self._preface), len(data))
+        if data[:size] != self._preface[:size]:
+            raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "no preface")
+        self._preface = self._preface[size:]
+        return data[size:]
+
+    # --- frames
+
+    def _receive_frames(self, data: bytes, end: int) -> int:
+        """Take every whole frame; return the position after the last."""
+        unpack = FRAME_HEAD.unpack_from
+        heads = self._heads
+        position = 0
+        while end - position >= FRAME_HEAD_BYTES:
+            length_kind, flags, stream_id = unpack(data, position)
+            start = position + FRAME_HEAD_BYTES
+            stop = start + (length_kind >> 8)
+            if stop - start > FRAME_BYTES_MAX:
+                raise ConnectionFailed(ErrorCode.FRAME_SIZE_ERROR, "frame too long")
+            if stop > end:
+                return position
+            position = stop
+            kind = length_kind & 0xFF
+            if kind == HEADERS and flags == END_HEADERS and self._block is None:
+                # The hot path: a known header block, its DATA with END_STREAM right behind it.
+                known = heads.get(data[start:stop])
+                if (
+                    known is not None
+                    and known[0] == self._decoder.version
+                    and end - stop >= FRAME_HEAD_BYTES
+                    and stream_id > self._last_stream_id
+                    and stream_id & 0x8000_0001 == 1
+                ):
+                    body_length, body_flags, body_stream_id = unpack(data, stop)
+                    if body_stream_id == stream_id and body_flags == 1 and not body_length & 0xFF:
+                        start = stop + FRAME_HEAD_BYTES
+                        size = body_length >> 8
+                        if start + size <= end and self._takes_whole(stream_id, known[1], size):
+                            position = start + size
+                            stream = Stream(
+                                stream_id, self.sender.initial_window, is_remote_closed=True
+                            )
+                            self._streams[stream_id] = stream
+                            self._requests.whole(stream, known[1], data[start:position])
+                            continue
+            self._receive_frame(kind, flags, stream_id & STREAM_ID_MASK, data[start:stop])
+            if self.is_closing:
+                return end
+        return position
+
+    def _takes_whole(self, stream_id: int, head: RequestHead, size: int) -> bool:
+        """Whether the hot path may take this request; if so it is counted as received."""
+        if (
+            size > FRAME_BYTES_MAX
+            or not self.accepts_streams
+            or self._is_full()
+            or (head.content_length is not None and head.content_length != size)
+        ):
+            return False
+        if stream_id != self._last_stream_id + 2:
+            self._skip_to(stream_id)
+        self._last_stream_id = stream_id
+        self._unacknowledged_bytes += size
+        if self._unacknowledged_bytes >= CONNECTION_WINDOW // 2:
+            self._acknowledge()
+        return True
+
+    def _receive_frame(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
+        if self._block is not None:
+            if kind != CONTINUATION or stream_id != self._headers_stream_id:
+                raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "CONTINUATION expected")
+        elif not self.is_ready and (kind != SETTINGS or flags & ACK):
+            raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "SETTINGS expected")
+        if kind == DATA:
+            self._receive_data(flags, stream_id, payload)
+        elif kind == HEADERS:
+            self._receive_headers(flags, stream_id, payload)
+        elif kind == WINDOW_UPDATE:
+            self._receive_window_update(stream_id, payload)
+        elif kind == RST_STREAM:
+            self._receive_reset(stream_id, payload)
+        elif kind == PING:
+            self._receive_ping(flags, stream_id, payload)
+        elif kind == SETTINGS:
+            self._receive_settings(flags, stream_id, payload)
+        elif kind == CONTINUATION:
+            self._receive_continuation(flags, payload)
+        elif kind == PRIORITY:
+            self._receive_priority(stream_id, payload)
+        elif kind == GOAWAY:
+            if stream_id:
+                raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "GOAWAY on a stream")
+            if len(payload) < 8:
+                raise ConnectionFailed(ErrorCode.FRAME_SIZE_ERROR, "length of GOAWAY")
+        elif kind == PUSH_PROMISE:
+            raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "PUSH_PROMISE from a client")
+
+    # --- HEADERS and CONTINUATION
+
+    def _receive_headers(self, flags: int, stream_id: int, payload: bytes) -> None:
+        if not stream_id & 1:
+            raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "HEADERS on an even stream")
+        if flags & PADDED:
+            payload = unpadded(payload)
+        is_dependent_on_itself = False
+        if flags & PRIORITY_FLAG:
+            if len(payload) < 5:
+                raise ConnectionFailed(ErrorCode.FRAME_SIZE_ERROR, "length of HEADERS")
+            parent = int.from_bytes(payload[:4], "big") & STREAM_ID_MASK
+            is_dependent_on_itself = parent == stream_id
+            payload = payload[5:]
+        if is_dependent_on_itself:
+            raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "stream depends on itself")
+        if flags & END_HEADERS:
+            self._receive_block(stream_id, payload, is_end=bool(flags & END_STREAM))
+        else:
+            self._headers_stream_id = stream_id
+            self._headers_flags = flags
+            self._block = [payload]
+            self._block_bytes = len(payload)
+
+    def _receive_continuation(self, flags: int, payload: bytes) -> None:
+        block = self._block
+        if block is None:
+            raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "CONTINUATION without HEADERS")
+        block.append(payload)
+        self._block_bytes += len(payload)
+        if (
+            len(block) > self._limits.continuation_frames_max + 1
+            or self._block_bytes > 2 * self._limits.header_list_bytes_max
+        ):
+            raise ConnectionFailed(ErrorCode.ENHANCE_YOUR_CALM, "header block too long")
+        if flags & END_HEADERS:
+            self._block = None
+            is_end = bool(self._headers_flags & END_STREAM)
+            self._receive_block(self._headers_stream_id, b"".join(block), is_end=is_end)
+
+    def _receive_block(self, stream_id: int, block: bytes, *, is_end: bool) -> None:
+        if stream_id > self._last_stream_id:
+            self._open(stream_id, block, is_end=is_end)
+            return
+        fields: list[Field] | None = None
+        try:
+            fields = self._decoder.decode(block)
+        except HeaderListTooLarge:
+            pass  # told below, like any other malformed trailer
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            if stream_id in self._recently_reset:
+                return
+            is_new = any(stream_id in skipped for skipped in self._skipped)
+            code = ErrorCode.PROTOCOL_ERROR if is_new else ErrorCode.STREAM_CLOSED
+            raise ConnectionFailed(code, "HEADERS on a closed stream")
+        if stream.is_remote_closed:
+            self._reset(stream, ErrorCode.STREAM_CLOSED)
+            return
+        try:
+            if fields is None or not is_end:
+                raise MalformedRequest("trailers")
+            check_trailers(fields)
+        except MalformedRequest:
+            self._reset(stream, ErrorCode.PROTOCOL_ERROR)
+            return
+        self._end(stream)
+
+    def _open(self, stream_id: int, block: bytes, *, is_end: bool) -> None:
+        if stream_id != self._last_stream_id + 2:
+            self._skip_to(stream_id)
+        if self.accepts_streams:
+            self._last_stream_id = stream_id
+        try:
+            head = self._head_of(block)
+        except HeaderListTooLarge:
+            self._refuse(stream_id, ErrorCode.FRAME_SIZE_ERROR)  # as grpc-go does
+            return
+        except MalformedRequest:
+            self._refuse(stream_id, ErrorCode.PROTOCOL_ERROR)
+            return
+        if not self.accepts_streams:
+            return  # GOAWAY has told the client that this stream is not served
+        if self._is_full():
+            # Not counted as abuse: a client may open many streams before it sees our SETTINGS.
+            self._remember_reset(stream_id)
+            self.sender.put(rst_stream_frame(stream_id, ErrorCode.REFUSED_STREAM))
+            return
+        if is_end and head.content_length:
+            self._refuse(stream_id, ErrorCode.PROTOCOL_ERROR)
+            return
+        stream = Stream(stream_id, self.sender.initial_window, is_remote_closed=is_end)
+        stream.content_length = head.content_length
+        self._streams[stream_id] = stream
+        consumer = self._requests.open(stream, head)
+        stream.consumer = consumer
+        if is_end:
+            consumer.ended()
+
+    def _head_of(self, block: bytes) -> RequestHead:
+        decoder = self._decoder
+        version = decoder.version
+        known = self._heads.get(block)
+        if known is not None and known[0] == version:
+            return known[1]
+        head = request_head(decoder.decode(block))
+        if decoder.version == version and len(block) <= _CACHED_BLOCK_BYTES_MAX:
+            if len(self._heads) >= _CACHED_BLOCKS_MAX:
+                del self._heads[next(iter(self._heads))]
+            self._heads[block] = (version, head)
+        return head
+
+    def _is_full(self) -> bool:
+        """Whether no further stream is served now; clients try refused streams again.
+
+        A client that has much unread must still be heard, or its WINDOW_UPDATEs would be missed.
+        """
+        limits = self._limits
+        return (
+            len(self._streams) >= limits.concurrent_streams_max
+            or self.sender.queued_bytes > limits.connection_unsent_bytes_max
+        )
+
+    def _skip_to(self, stream_id: int) -> None:
+        """Remember ids that were skipped: using one later is another error than reusing one."""
+        self._skipped.append(range(self._last_stream_id + 1, stream_id))
+        if len(self._skipped) > _RECENT_MAX:
+            del self._skipped[: _RECENT_MAX // 2]
+
+    # --- DATA
+
+    def _receive_data(self, flags: int, stream_id: int, payload: bytes) -> None:
+        size = len(payload)
+        self._unacknowledged_bytes += size
+        if self._unacknowledged_bytes >= CONNECTION_WINDOW // 2:
+            self._acknowledge()
+        if flags & PADDED:
+            payload = unpadded(payload)
+        is_end = flags & END_STREAM
+        stream = self._streams.get(stream_id)
+        if stream is None or stream.is_remote_closed:
+            self._receive_stray_data(stream, stream_id)
+            return
+        if not payload and not is_end and self._controls.is_exceeded(self._now):
+            raise ConnectionFailed(ErrorCode.ENHANCE_YOUR_CALM, "too many empty frames")
+        stream.received_bytes += len(payload)
+        stream.unacknowledged_bytes += size
+        stream.stalled_since = None
+        if stream.unacknowledged_bytes > STREAM_WINDOW:
+            self._reset(stream, ErrorCode.FLOW_CONTROL_ERROR)
+            return
+        expected = stream.content_length
+        if expected is not None and (
+            stream.received_bytes > expected or (is_end and stream.received_bytes < expected)
+        ):
+            self._reset(stream, ErrorCode.PROTOCOL_ERROR)
+            return
+        consumer = stream.consumer
+        assert consumer is not None
+        if payload:
+            consumer.data(payload)
+        if not stream.is_open:
+            return
+        if is_end:
+            stream.is_remote_closed = True
+            consumer.ended()
+        elif stream.unacknowledged_bytes >= STREAM_WINDOW // 2:
+            self.sender.put(window_update_frame(stream_id, stream.unacknowledged_bytes))
+            stream.unacknowledged_bytes = 0
+
+    def _receive_stray_data(self, stream: Stream | None, stream_id: int) -> None:
+        if stream is not None:
+            self._reset(stream, ErrorCode.STREAM_CLOSED)
+        elif stream_id == 0 or stream_id > self._last_stream_id or not stream_id & 1:
+            if self.accepts_streams or not stream_id & 1:
+                raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "DATA on an idle stream")
+        elif stream_id not in self._recently_reset:
+            self._refuse(stream_id, ErrorCode.STREAM_CLOSED)
+
+    def _acknowledge(self) -> None:
+        # At once, read or not: a connection window held back by one stream would stop all others.
+        # What a peer can make us hold is bounded by the streams' windows and message limits.
+        self.sender.put(window_update_frame(0, self._unacknowledged_bytes))
+        self._unacknowledged_bytes = 0
+
+    def _end(self, stream: Stream) -> None:
+        if stream.content_length is not None and stream.received_bytes != stream.content_length:
+            self._reset(stream, ErrorCode.PROTOCOL_ERROR)
+            return
+        stream.is_remote_closed = True
+        assert stream.consumer is not None
+        stream.consumer.ended()
+
+    # --- the other frames
+
+    def _receive_window_update(self, stream_id: int, payload: bytes) -> None:
+        if len(payload) != 4:
+            raise ConnectionFailed(ErrorCode.FRAME_SIZE_ERROR, "length of WINDOW_UPDATE")
+        increment = int.from_bytes(payload, "big") & STREAM_ID_MASK
+        if not stream_id:
+            if not increment:
+                raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE of 0")
+            if not self.sender.grow_window(increment):
+                raise ConnectionFailed(ErrorCode.FLOW_CONTROL_ERROR, "window overflow")
+            return
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            self._check_not_idle(stream_id)
+        elif not increment:
+            self._reset(stream, ErrorCode.PROTOCOL_ERROR)
+        elif not self.sender.grow_stream_window(stream, increment):
+            self._reset(stream, ErrorCode.FLOW_CONTROL_ERROR)
+
+    def _receive_reset(self, stream_id: int, payload: bytes) -> None:
+        if len(payload) != 4:
+            raise ConnectionFailed(ErrorCode.FRAME_SIZE_ERROR, "length of RST_STREAM")
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            self._check_not_idle(stream_id)
+        self._count_reset()
+        if stream is not None:
+            self._abort(stream)
+
+    def _receive_ping(self, flags: int, stream_id: int, payload: bytes) -> None:
+        if stream_id:
+            raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "PING on a stream")
+        if len(payload) != 8:
+            raise ConnectionFailed(ErrorCode.FRAME_SIZE_ERROR, "length of PING")
+        if flags & ACK:
+            if payload == _SHUTDOWN_PING:
+                self.finish_shutdown()
+            return
+        sender = self.sender
+        sender.put(ping_frame(payload, is_ack=True))
+        has_responded, sender.has_responded = sender.has_responded, False
+        if self._pings.is_violated(
+            self._now, has_streams=bool(self._streams), has_responded=has_responded
+        ):
+            raise ConnectionFailed(ErrorCode.ENHANCE_YOUR_CALM, "too_many_pings")
+
+    def _receive_settings(self, flags: int, stream_id: int, payload: bytes) -> None:
+        if stream_id:
+            raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "SETTINGS on a stream")
+        if flags & ACK:
+            if payload:
+                raise ConnectionFailed(ErrorCode.FRAME_SIZE_ERROR, "length of SETTINGS")
+            return
+        if self._controls.is_exceeded(self._now):
+            raise ConnectionFailed(ErrorCode.ENHANCE_YOUR_CALM, "too many SETTINGS")
+        sender = self.sender
+        for name, value in setting_values(payload):
+            if name == Setting.HEADER_TABLE_SIZE:
+                sender.encoder.set_table_size(value)
+            elif name == Setting.INITIAL_WINDOW_SIZE:
+                if not sender.set_initial_window(value):
+                    raise ConnectionFailed(ErrorCode.FLOW_CONTROL_ERROR, "window overflow")
+            elif name == Setting.MAX_FRAME_SIZE:
+                sender.frame_bytes_max = min(value, FRAME_BYTES_MAX)
+        self.is_ready = True
+        sender.put(SETTINGS_ACK)
+
+    def _receive_priority(self, stream_id: int, payload: bytes) -> None:
+        if not stream_id:
+            raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "PRIORITY on stream 0")
+        if len(payload) != 5:
+            raise ConnectionFailed(ErrorCode.FRAME_SIZE_ERROR, "length of PRIORITY")
+        if int.from_bytes(payload[:4], "big") & STREAM_ID_MASK == stream_id:
+            raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "stream depends on itself")
+
+    # --- ends of streams
+
+    def _check_not_idle(self, stream_id: int) -> None:
+        is_idle = stream_id == 0 or not stream_id & 1 or stream_id > self._last_stream_id
+        if is_idle and (self.accepts_streams or not stream_id & 1):
+            raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "frame on an idle stream")
+
+    def _refuse(self, stream_id: int, code: ErrorCode) -> None:
+        """Answer for a stream that has no state with RST_STREAM."""
+        self._count_reset()
+        self._remember_reset(stream_id)
+        self.sender.put(rst_stream_frame(stream_id, code))
+
+    def _reset(self, stream: Stream, code: ErrorCode) -> None:
+        """End a stream for an error of the peer."""
+        self._refuse(stream.id, code)
+        self._abort(stream)
+
+    def _abort(self, stream: Stream) -> None:
+        self.sender.forget(stream)
+        if stream.consumer is not None:
+            stream.consumer.aborted()
+
+    def _count_reset(self) -> None:
+        # Resets that the peer provokes count like its own: both make us open streams for nothing.
+        if self._resets.is_exceeded(self._now):
+            raise ConnectionFailed(ErrorCode.ENHANCE_YOUR_CALM, "too many resets")
+
+    def _remember_reset(self, stream_id: int) -> None:
+        self._recently_reset[stream_id] = None
+        if len(self._recently_reset) > _RECENT_MAX:
+            del self._recently_reset[next(iter(self._recently_reset))]

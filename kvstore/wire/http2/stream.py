@@ -1,0 +1,85 @@
+"""One stream of a connection, and what its owner must be able to hear."""
+
+from collections import deque
+from typing import Protocol
+
+from kvstore.wire.http2.header_encoder import Fields
+
+
+class Consumer(Protocol):
+    """Who receives the body of one request."""
+
+    expects_end: bool
+    """Whether the peer owes us the rest of a body: if it stalls, the stream is reset."""
+
+    def data(self, payload: bytes) -> None:
+        """Take a part of the body, of any length."""
+        ...
+
+    def ended(self) -> None:
+        """Nothing more will come. May be the last call, if the answer has gone out."""
+        ...
+
+    def drained(self) -> None:
+        """`queued_bytes` fell to the low mark after having been above it."""
+        ...
+
+    def released(self) -> None:
+        """The stream is closed, whoever ended it: hold nothing of its body any more.
+
+        Not called for a stream that is answered at once after its whole body has come.
+        """
+        ...
+
+    def aborted(self) -> None:
+        """The stream is gone, by the peer or with the connection. The last call."""
+        ...
+
+
+class Stream:
+    """The state of one stream; the connection and its sender change it, nobody else.
+
+    Invariants: in `sender.streams` exactly while `is_open`; `pending` is sent in order before
+    `trailers`; `queued_bytes` is the sum of `pending` less `offset`.
+    """
+
+    __slots__ = (
+        "consumer",
+        "content_length",
+        "has_headers",
+        "id",
+        "is_open",
+        "is_remote_closed",
+        "offset",
+        "pending",
+        "queued_bytes",
+        "received_bytes",
+        "stalled_since",
+        "trailers",
+        "unacknowledged_bytes",
+        "was_full",
+        "window",
+    )
+
+    def __init__(self, stream_id: int, window: int, *, is_remote_closed: bool) -> None:
+        self.id = stream_id
+        self.window = window
+        """What the peer still takes; negative after it shrank its initial window."""
+        self.is_open = True
+        self.is_remote_closed = is_remote_closed
+        """The peer has sent END_STREAM."""
+        self.has_headers = False
+        """Response headers have been sent."""
+        self.consumer: Consumer | None = None
+        self.content_length: int | None = None
+        self.received_bytes = 0
+        self.unacknowledged_bytes = 0
+        self.pending: deque[bytes] | None = None
+        self.offset = 0
+        """Bytes of `pending[0]` that have been sent."""
+        self.queued_bytes = 0
+        self.trailers: Fields | None = None
+        """What ends the stream after `pending`; `()` is a bare END_STREAM."""
+        self.was_full = False
+        self.stalled_since: float | None = None
+        """When the peer was last seen owing us progress; None while it owes nothing."""
