@@ -65,12 +65,12 @@ class LocalCluster:
         """Whether any member runs."""
         return any(process.poll() is None for process in self._processes.values())
 
-    def stop(self) -> None:
+    def stop(self, *, timeout_s: float = STOP_TIMEOUT_S) -> None:
         """Ask every member to stop, wait, and kill those that do not."""
         for process in self._processes.values():
             if process.poll() is None:
                 process.terminate()
-        deadline = time.monotonic() + STOP_TIMEOUT_S
+        deadline = time.monotonic() + timeout_s
         for process in self._processes.values():
             try:
                 process.wait(max(0.0, deadline - time.monotonic()))
