@@ -8,8 +8,13 @@ FORMAT_VERSION = 1
 class Tree(Enum):
     """Each ordered tree; the value is its name on disk."""
 
+    # Enum's own hash runs in Python; every get and put looks its tree up in a dictionary.
+    __hash__ = object.__hash__
+
     KEYS = b"keys"
     """key -> newest version, inline (mvcc.layout)."""
+    LONG_KEYS = b"long_keys"
+    """directory + rest of a key too long for one tree key -> newest version (mvcc.layout)."""
     REVISIONS = b"revisions"
     """revision -> (previous revision of the key, KeyValue): history and watch replay."""
     LEASES = b"leases"

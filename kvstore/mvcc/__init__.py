@@ -1,0 +1,15 @@
+"""The revisioned keyspace: what was put where, since which revision, and what it was before.
+
+Pure: it turns requests into changes of a backend's trees, and trees into answers. It knows no log,
+no clock, no client. The member calls it from one thread.
+
+Invariants:
+- A request that changes anything takes the next main revision; its changes number `sub` from 0.
+- REVISIONS only grows at its end; compaction takes records out of it, and nothing else does.
+- The head of a key is its record of the highest revision. Following `previous` from it meets all
+  older versions that are not compacted, newest first.
+- All that an answer depends on is (revision, compact revision): never how far removal has got.
+
+Read in this order: `revision`, `layout` (the trees as bytes), `store` (the way in), `write_txn`,
+`read_view` with `range` and `history`, `compaction`, `hash`.
+"""
