@@ -181,9 +181,12 @@ class Consensus(Protocol):
         """Forget entries below `upto`, which must be applied and durable in the keyspace."""
         ...
 
-    def install_snapshot(self, index: LogIndex, term: Term, membership: Membership) -> None:
-        """The keyspace now stands at (index, term): reset the log to it and go on from there.
+    def install_snapshot(
+        self, index: LogIndex, term: Term, membership: Membership, generation: int
+    ) -> bool:
+        """Reset the log to a received keyspace, which stands at (index, term); durable on return.
 
-        The caller has already made that keyspace durable and switched to it.
+        The caller has built it as `generation`, durably, and switches to it if this returns True.
+        False: the log is not behind it; the caller drops it, and nothing was changed.
         """
         ...
