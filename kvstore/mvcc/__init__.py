@@ -13,3 +13,24 @@ Invariants:
 Read in this order: `revision`, `layout` (the trees as bytes), `store` (the way in), `write_txn`,
 `read_view` with `range` and `history`, `compaction`, `hash`.
 """
+
+from kvstore.mvcc.event import Changes, Event, Previous
+from kvstore.mvcc.key_value import KeyValue, decode_key_value
+from kvstore.mvcc.range import RangeQuery, RangeResult, RangeTail
+from kvstore.mvcc.read_view import ReadView
+from kvstore.mvcc.store import Store
+from kvstore.mvcc.write_txn import KeyspaceWriter
+
+__all__ = [
+    "Changes",
+    "Event",
+    "KeyValue",
+    "KeyspaceWriter",
+    "Previous",
+    "RangeQuery",
+    "RangeResult",
+    "RangeTail",
+    "ReadView",
+    "Store",
+    "decode_key_value",
+]

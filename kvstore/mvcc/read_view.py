@@ -4,6 +4,7 @@ from kvstore.backend.backend import ReadTxn
 from kvstore.base.errors import Compacted, FutureRevision
 from kvstore.base.key_range import KeyRange
 from kvstore.mvcc.event import Changes, Previous
+from kvstore.mvcc.hash import HashSlices, hash_slices
 from kvstore.mvcc.history import changes, point_read
 from kvstore.mvcc.range import RangeQuery, RangeResult, RangeSlices, range_slices, run_range
 
@@ -60,6 +61,19 @@ class ReadView:
             range(max(since, 0), min(until, self.revision) + 1),
             revisions_max=revisions_max,
             compacted=self.compact_revision,
+        )
+
+    def hash_kv(self, revision: int = 0) -> HashSlices:
+        """Hash the keyspace at `revision` (0: the view's) in slices.
+
+        Raises:
+            Compacted, FutureRevision: the revision cannot be read.
+        """
+        self._check(revision)
+        return hash_slices(
+            self._txn,
+            revision=revision or self.revision,
+            compact_revision=self.compact_revision,
         )
 
     def close(self) -> None:

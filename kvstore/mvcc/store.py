@@ -2,6 +2,7 @@
 
 from kvstore.backend.backend import Backend, WriteTxn
 from kvstore.mvcc import meta
+from kvstore.mvcc.compaction import Removal
 from kvstore.mvcc.read_view import ReadView
 from kvstore.mvcc.revision import FRESH_REVISION, NEVER_COMPACTED
 from kvstore.mvcc.write_txn import KeyspaceWriter
@@ -17,6 +18,7 @@ class Store:
         """Of the last committed change."""
         self.compact_revision = meta.get(txn, meta.COMPACT_REVISION, NEVER_COMPACTED)
         """The oldest revision that can be read."""
+        self._removed_revision = NEVER_COMPACTED
         txn.close()
 
     def view(self) -> ReadView:
@@ -26,6 +28,14 @@ class Store:
             revision=self.revision,
             compact_revision=self.compact_revision,
         )
+
+    def removal(self) -> Removal | None:
+        """Return what frees the space of compacted history, or None if there is none to free."""
+        if self._removed_revision < self.compact_revision:
+            txn = self._backend.begin_read()
+            self._removed_revision = meta.get(txn, meta.REMOVED_REVISION, NEVER_COMPACTED)
+            txn.close()
+        return Removal() if self._removed_revision < self.compact_revision else None
 
     def begin(self, txn: WriteTxn) -> KeyspaceWriter:
         """Return the writer for `txn`, at most one per transaction."""
