@@ -4,15 +4,15 @@ LEASES       lease id (8)                           -> granted TTL in seconds (8
 LEASE_KEYS   lease id (8) | 00 | key                -> nothing
              lease id (8) | 01 | SHA-256(key) (32)  -> key
 
-The second form is for keys too long to be part of an address: LMDB allows 511 bytes. Ids are big
-endian with the sign bit flipped, so that they sort as numbers.
+The second form is for keys too long to be part of an address of the backend. Ids are big endian,
+with the sign bit flipped, so that they sort as numbers.
 """
 
 from collections.abc import Iterator
 from hashlib import sha256
 from struct import Struct
 
-from kvstore.backend.backend import ReadTxn, WriteTxn
+from kvstore.backend.backend import KEY_BYTES_MAX, Reader, WriteTxn
 from kvstore.backend.schema import Tree
 from kvstore.base.errors import CorruptKeyspace
 from kvstore.base.ids import LeaseId
@@ -23,8 +23,7 @@ _SIGN = 1 << 63
 _ID_BYTES = 8
 _INLINE = b"\x00"
 _HASHED = b"\x01"
-_ADDRESS_BYTES_MAX = 511
-INLINE_KEY_BYTES_MAX = _ADDRESS_BYTES_MAX - _ID_BYTES - 1
+INLINE_KEY_BYTES_MAX = KEY_BYTES_MAX - _ID_BYTES - 1
 """The longest key that is its own address."""
 
 
@@ -48,7 +47,7 @@ def remove_lease(txn: WriteTxn, lease_id: LeaseId) -> None:
     txn.delete(Tree.LEASES, encode_id(lease_id))
 
 
-def stored_leases(txn: ReadTxn | WriteTxn) -> Iterator[tuple[LeaseId, int]]:
+def stored_leases(txn: Reader) -> Iterator[tuple[LeaseId, int]]:
     """Yield every (lease, granted TTL in seconds), by id.
 
     Raises:
@@ -76,7 +75,7 @@ def detach(txn: WriteTxn, lease_id: LeaseId, key: bytes) -> None:
         txn.delete(Tree.LEASE_KEYS, _hashed_address(lease_id, key))
 
 
-def held_keys(txn: ReadTxn | WriteTxn, lease_id: LeaseId) -> list[bytes]:
+def held_keys(txn: Reader, lease_id: LeaseId) -> list[bytes]:
     """Return the keys that `lease_id` holds, sorted.
 
     Raises:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from math import ceil
 from typing import NamedTuple
 
-from kvstore.backend.backend import ReadTxn, WriteTxn
+from kvstore.backend.backend import Reader, WriteTxn
 from kvstore.base.errors import LeaseExists, LeaseNotFound, LeaseTtlTooLarge, NotPrimaryLessor
 from kvstore.base.ids import LeaseId
 from kvstore.lease import lease_keys
@@ -52,7 +52,7 @@ class Lessor:
         self._allowance_at = 0.0
 
     @classmethod
-    def load(cls, txn: ReadTxn | WriteTxn) -> "Lessor":
+    def load(cls, txn: Reader) -> "Lessor":
         """Return the leases stored in the backend, without deadlines."""
         lessor = cls()
         lessor._granted = dict(lease_keys.stored_leases(txn))
@@ -87,7 +87,7 @@ class Lessor:
         if self._deadlines is not None:
             self._fresh.append(lease_id)
 
-    def keys(self, txn: ReadTxn | WriteTxn, lease_id: LeaseId) -> list[bytes]:
+    def keys(self, txn: Reader, lease_id: LeaseId) -> list[bytes]:
         """Return the keys that the lease holds in `txn`, sorted."""
         return lease_keys.held_keys(txn, lease_id)
 

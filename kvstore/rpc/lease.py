@@ -7,16 +7,11 @@ from typing import NamedTuple, Protocol
 from google.protobuf.message import DecodeError
 
 from kvstore.base.entropy import Entropy
-from kvstore.base.errors import (
-    InvalidRequest,
-    LeaseNotFound,
-    LeaseTtlTooLarge,
-    RpcError,
-    TooManyRequests,
-)
+from kvstore.base.errors import LeaseNotFound, LeaseTtlTooLarge, RpcError, TooManyRequests
 from kvstore.base.ids import LeaseId
 from kvstore.lease import TTL_MAX_S, TimeToLive
-from kvstore.rpc.call import Method, StreamCall, StreamHandler, StreamMethod, UnaryCall, UnaryMethod
+from kvstore.rpc.call import Method, StreamCall, StreamHandler, StreamMethod, UnaryCall
+from kvstore.rpc.pipeline import Pipeline, malformed
 from kvstore.rpc.stream_guard import StreamGuard
 from kvstore.wire.pb import rpc_pb2
 from kvstore.wire.protobuf import message_field, varint_field
@@ -74,84 +69,81 @@ class LeaseService:
     election timeout. Ids and TTLs are settled here, before the log, so that members agree on them.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is one of its collaborators
         self,
         operations: LeaseOperations,
         header: Callable[[int], bytes],
-        entropy: Entropy,
+        pipeline: Pipeline,
         guard: StreamGuard,
+        entropy: Entropy,
         *,
         ttl_min_s: int,
     ) -> None:
         self._operations = operations
         self._header = header
-        self._entropy = entropy
+        self._pipeline = pipeline
         self._guard = guard
+        self._entropy = entropy
         self._ttl_min_s = ttl_min_s
 
     def methods(self) -> dict[str, Method]:
         """Return the routes of this service."""
         prefix = "/etcdserverpb.Lease/Lease"
+        unary = self._pipeline.unary
         return {
-            prefix + "Grant": UnaryMethod(self.grant),
-            prefix + "Revoke": UnaryMethod(self.revoke),
-            prefix + "KeepAlive": StreamMethod(self.keep_alive),
-            prefix + "TimeToLive": UnaryMethod(self.time_to_live),
-            prefix + "Leases": UnaryMethod(self.leases),
+            prefix + "Grant": unary(self._grant),
+            prefix + "Revoke": unary(self._revoke),
+            prefix + "KeepAlive": StreamMethod(self._keep_alive),
+            prefix + "TimeToLive": unary(self._time_to_live),
+            prefix + "Leases": unary(self._leases),
         }
 
-    def grant(self, call: UnaryCall, message: bytes) -> None:
-        """Answer LeaseGrant: draw an id if none is asked for, and raise the TTL to the minimum."""
+    def _grant(self, call: UnaryCall, raw: bytes) -> None:
+        """Draw an id if none is asked for, and raise the TTL to the minimum."""
         try:
-            request = rpc_pb2.LeaseGrantRequest.FromString(message)
-        except DecodeError:
-            _fail(call, InvalidRequest())
-            return
+            request = rpc_pb2.LeaseGrantRequest.FromString(raw)
+        except DecodeError as error:
+            raise malformed(error) from error
         if request.TTL > TTL_MAX_S:
-            _fail(call, LeaseTtlTooLarge())
-            return
-        lease_id = LeaseId(request.ID or self._drawn_id())
+            raise LeaseTtlTooLarge
+        lease_id = LeaseId(request.ID or self._entropy.bits(_ID_BITS) or 1)
         ttl_s = max(request.TTL, self._ttl_min_s)
 
         def done(outcome: int | RpcError) -> None:
             if isinstance(outcome, RpcError):
-                _fail(call, outcome)
+                call.fail(outcome.code, outcome.message)
             else:
                 call.reply(self._header(outcome) + _id_and_ttl(lease_id, ttl_s))
 
         self._operations.propose_grant(lease_id, ttl_s, done)
 
-    def revoke(self, call: UnaryCall, message: bytes) -> None:
-        """Answer LeaseRevoke."""
+    def _revoke(self, call: UnaryCall, raw: bytes) -> None:
         try:
-            request = rpc_pb2.LeaseRevokeRequest.FromString(message)
-        except DecodeError:
-            _fail(call, InvalidRequest())
-            return
+            request = rpc_pb2.LeaseRevokeRequest.FromString(raw)
+        except DecodeError as error:
+            raise malformed(error) from error
 
         def done(outcome: int | RpcError) -> None:
             if isinstance(outcome, RpcError):
-                _fail(call, outcome)
+                call.fail(outcome.code, outcome.message)
             else:
                 call.reply(self._header(outcome))
 
         self._operations.propose_revoke(LeaseId(request.ID), done)
 
-    def keep_alive(self, call: StreamCall) -> StreamHandler:
-        """Open a LeaseKeepAlive stream."""
+    def _keep_alive(self, call: StreamCall) -> StreamHandler:
         return _KeepAliveHandler(call, self._operations, self._header, self._guard)
 
-    def time_to_live(self, call: UnaryCall, message: bytes) -> None:
-        """Answer LeaseTimeToLive; an unknown or expired lease is no error: its TTL is -1."""
+    def _time_to_live(self, call: UnaryCall, raw: bytes) -> None:
+        """An unknown or expired lease is no error: its TTL is -1."""
         try:
-            request = rpc_pb2.LeaseTimeToLiveRequest.FromString(message)
-        except DecodeError:
-            _fail(call, InvalidRequest())
-            return
+            request = rpc_pb2.LeaseTimeToLiveRequest.FromString(raw)
+        except DecodeError as error:
+            raise malformed(error) from error
 
         def done(outcome: LeaseLife | RpcError | None) -> None:
             if isinstance(outcome, RpcError):
-                _fail(call, outcome)
+                call.fail(outcome.code, outcome.message)
                 return
             head = self._header(self._operations.revision)
             if outcome is None:
@@ -167,20 +159,16 @@ class LeaseService:
 
         self._operations.time_to_live(LeaseId(request.ID), done, keys=request.keys)
 
-    def leases(self, call: UnaryCall, message: bytes) -> None:
-        """Answer LeaseLeases from what this member has applied."""
+    def _leases(self, call: UnaryCall, raw: bytes) -> None:
+        """Answer from what this member has applied."""
         try:
-            rpc_pb2.LeaseLeasesRequest.FromString(message)
-        except DecodeError:
-            _fail(call, InvalidRequest())
-            return
+            rpc_pb2.LeaseLeasesRequest.FromString(raw)
+        except DecodeError as error:
+            raise malformed(error) from error
         statuses = [
             message_field(2, varint_field(1, lease_id)) for lease_id in self._operations.leases()
         ]
         call.reply(self._header(self._operations.revision) + b"".join(statuses))
-
-    def _drawn_id(self) -> int:
-        return self._entropy.bits(_ID_BITS) or 1
 
 
 class _Renewal:
@@ -221,8 +209,8 @@ class _KeepAliveHandler:
             return
         try:
             request = rpc_pb2.LeaseKeepAliveRequest.FromString(message)
-        except DecodeError:
-            self._end(InvalidRequest())
+        except DecodeError as error:
+            self._end(malformed(error))
             return
         if len(self._pending) >= _RENEWALS_PENDING_MAX:
             self._end(TooManyRequests())
@@ -278,10 +266,6 @@ class _KeepAliveHandler:
         if self._release is not None:
             self._release()
             self._release = None
-
-
-def _fail(call: UnaryCall, error: RpcError) -> None:
-    call.fail(error.code, error.message)
 
 
 def _id_and_ttl(lease_id: int, ttl_s: int) -> bytes:

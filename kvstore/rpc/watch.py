@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 from google.protobuf.message import DecodeError
 
-from kvstore.base.errors import InvalidRequest, RpcError
+from kvstore.base.errors import RpcError
 from kvstore.base.ids import WatchId
 from kvstore.base.key_range import KeyRange
 from kvstore.rpc.call import Method, StreamCall, StreamHandler, StreamMethod
+from kvstore.rpc.pipeline import malformed
 from kvstore.rpc.stream_guard import StreamGuard
 from kvstore.watch import WatchHub, WatchSpec
 from kvstore.wire.pb import rpc_pb2
@@ -51,8 +52,8 @@ class _WatchHandler:
             return
         try:
             request = rpc_pb2.WatchRequest.FromString(message)
-        except DecodeError:
-            self._end(InvalidRequest())
+        except DecodeError as error:
+            self._end(malformed(error))
             return
         match request.WhichOneof("request_union"):
             case "create_request":
