@@ -1,0 +1,87 @@
+"""Every difference from the reference that we want, with its reason; nothing else may differ.
+
+We declare etcd 3.6; the reference is 3.5.1. An entry applies when the candidate claims at least
+`since`: with the reference on both sides the table is empty and no answer may differ at all.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One deliberate difference."""
+
+    reference: str
+    """What 3.5.1 does."""
+    ours: str
+    reason: str
+    since: tuple[int, int] = (3, 6)
+    """The first etcd release line that behaves as we do."""
+
+
+class Allowed(Enum):
+    """The table. Each entry is exercised by the generator and expected of ours explicitly."""
+
+    SORT_OPTION = Difference(
+        reference="an unknown sort_order is ignored, an unknown sort_target ends the process",
+        ours="InvalidArgument `etcdserver: invalid sort option`",
+        reason="etcd 3.6 validates both; such requests are sent to ours alone",
+    )
+    HASH_AT_COMPACT_REVISION = Difference(
+        reference="HashKV at the compact revision is refused as compacted",
+        ours="answers the hash",
+        reason="allowed since late 3.5, so that members can be compared right after a compaction",
+    )
+    HASH_REVISION = Difference(
+        reference="HashKVResponse has no hash_revision",
+        ours="hash_revision is the revision that was hashed",
+        reason="field added in 3.6",
+    )
+    TOMBSTONE_AT_COMPACT_REVISION = Difference(
+        reference="a watch from the compact revision misses a delete of exactly that revision",
+        ours="delivers it",
+        reason="etcd issues 18089 and 19179, fixed in 3.5.16",
+    )
+    NEGATIVE_START_REVISION = Difference(
+        reference="a watch from a negative revision is created, then cancelled as compacted",
+        ours="refused at create: watch id -1, created, canceled, reason with the compacted text",
+        reason="checked at create since late 3.5",
+    )
+    PROGRESS_WITHOUT_SYNCED_WATCHERS = Difference(
+        reference="a progress request is answered at once, whatever the watchers of the stream",
+        ours="answered only while there are watchers and all are synced and started",
+        reason="etcd issue 15220: progress must never overtake events",
+    )
+    TXN_AT_UNREADABLE_REVISION = Difference(
+        reference=(
+            "in a cluster, a writing transaction that reads a compacted or future revision is "
+            "refused by the member that got it and executed by the others, which then diverge"
+        ),
+        ours="refused by all, without effect",
+        reason="etcd issue 18667; sent to ours alone, with one member to both",
+    )
+    STATUS_FIELDS = Difference(
+        reference="StatusResponse ends at is_learner",
+        ours="storageVersion, dbSizeQuota and downgradeInfo are set",
+        reason="fields added in 3.6",
+    )
+
+    def applies(self, candidate_version: tuple[int, int]) -> bool:
+        """Whether a candidate that claims this version differs so."""
+        return candidate_version >= self.value.since
+
+    def is_counted(self, members: int) -> bool:
+        """Whether a run counts its occurrences: masked fields are in every response."""
+        if self in {Allowed.HASH_REVISION, Allowed.STATUS_FIELDS}:
+            return False
+        if self is Allowed.TXN_AT_UNREADABLE_REVISION:
+            return members > 1
+        return self is not Allowed.TOMBSTONE_AT_COMPACT_REVISION
+
+
+WATCH_RESPONSES_MAY_BE_MERGED = (
+    "several revisions may share a watch response, and a catch-up may split them anywhere between "
+    "two revisions: events are compared one by one, and that a revision is never split"
+)
+"""Not in the table: true of the reference as well, whose batches depend on its timers."""
