@@ -21,7 +21,7 @@ from kvstore.rpc.call import HttpHandler, HttpRequest, HttpResponse, Method, Una
 from kvstore.wire.grpc.calls import StreamRoute, UnaryRoute
 from kvstore.wire.grpc.dispatch import Dispatcher, Routes
 from kvstore.wire.grpc.replies import FREQUENT
-from kvstore.wire.http1 import Http1Connection
+from kvstore.wire.http1 import Http1Connection, starts_http1
 from kvstore.wire.http2.connection import ServerConnection
 from kvstore.wire.http2.frames import PREFACE
 from kvstore.wire.http2.plain import PlainConsumer
@@ -59,7 +59,7 @@ class Listener:
     Must be made and used on the running loop's thread.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the last two are etcd's flags, for tests and operators
         self,
         routes: Mapping[str, Method],
         http: HttpHandler,
@@ -91,6 +91,7 @@ class Listener:
         self._servers: list[asyncio.Server] = []
         self._loop = asyncio.get_running_loop()
         self._is_closing = False
+        self._is_empty = asyncio.Event()
         self._tick_timer = self._loop.call_later(TICK_S, self._tick)
 
     async def listen(
@@ -102,7 +103,13 @@ class Listener:
             OSError: the address cannot be bound. A port in use is never shared.
         """
         server = await self._loop.create_server(
-            self._protocol, host, port, ssl=_with_alpn(tls), backlog=_BACKLOG, reuse_port=False
+            self._protocol,
+            host,
+            port,
+            ssl=_with_alpn(tls),
+            ssl_handshake_timeout=self.limits.handshake_timeout_s if tls else None,
+            backlog=_BACKLOG,
+            reuse_port=False,
         )
         self._servers.append(server)
         name = server.sockets[0].getsockname()
@@ -122,24 +129,23 @@ class Listener:
             server.close()
         for connection in list(self._connections):
             connection.begin_shutdown()
-        self.flush()
-        deadline = self.clock.monotonic() + grace_s
-        round_end = self.clock.monotonic() + min(SHUTDOWN_ROUND_S, grace_s)
-        while self._connections and self.clock.monotonic() < deadline:
-            await asyncio.sleep(0.01)
-            if self.clock.monotonic() >= round_end:
-                for connection in list(self._connections):
-                    connection.finish_shutdown()
-            for connection in list(self._connections):
-                connection.close_if_idle()
+        round_timer = self._loop.call_later(min(SHUTDOWN_ROUND_S, grace_s), self._finish_shutdown)
+        if self._connections:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._is_empty.wait(), grace_s)
+        round_timer.cancel()
         for connection in list(self._connections):
             connection.abort()
+        if self._connections:
+            await self._is_empty.wait()
         self._tick_timer.cancel()
         for server in self._servers:
             await server.wait_closed()
         self._servers.clear()
-        while self._connections:
-            await asyncio.sleep(0)
+
+    def _finish_shutdown(self) -> None:
+        for connection in list(self._connections):
+            connection.finish_shutdown()
 
     @property
     def connections_count(self) -> int:
@@ -170,6 +176,8 @@ class Listener:
     def leave(self, connection: "Connection") -> None:
         """Count a connection out."""
         self._connections.discard(connection)
+        if self._is_closing and not self._connections:
+            self._is_empty.set()
 
     def requests_of(self, sender: Sender) -> Dispatcher:
         """Return what serves one HTTP/2 connection."""
@@ -253,7 +261,7 @@ class Connection(asyncio.Protocol):
         http2 = self._http2
         if http2 is not None:
             http2.receive(data, self._clock.monotonic())
-            if http2.is_closing:
+            if http2.is_finished:
                 self._wake()
             elif self._blocked_since is not None:
                 self._pause_reading(http2)
@@ -297,7 +305,7 @@ class Connection(asyncio.Protocol):
             return
         if self._http2 is not None:
             data = self._http2.sender.take()
-            is_closing = self._http2.is_closing
+            is_closing = self._http2.is_finished
         else:
             assert self._http1 is not None
             data = self._http1.take()
@@ -343,12 +351,6 @@ class Connection(asyncio.Protocol):
         if self._http2 is not None:
             self._http2.finish_shutdown()
 
-    def close_if_idle(self) -> None:
-        """Close if nothing is being served and nothing more will be accepted."""
-        if self._http2 is not None and self._http2.is_idle and not self._http2.accepts_streams:
-            self._http2.is_closing = True
-            self._wake()
-
     def abort(self) -> None:
         """Cut the connection."""
         if self._transport is not None:
@@ -362,12 +364,19 @@ class Connection(asyncio.Protocol):
         return self._http1 is not None and self._http1.is_ready
 
     def _choose_protocol(self, data: bytes) -> None:
-        if PREFACE.startswith(data[: len(PREFACE)]):
-            if len(data) < len(PREFACE):
-                self._first_bytes = data
-                return
+        if len(data) < len(PREFACE) and PREFACE.startswith(data):
+            self._first_bytes = data
+            return
+        if data.startswith(PREFACE):
             self._start_http2()
         else:
+            is_http1 = starts_http1(data)
+            if is_http1 is None:
+                self._first_bytes = data
+                return
+            if not is_http1:
+                self.abort()
+                return
             self._http1 = Http1Connection(
                 self._listener.serve_plain,
                 body_bytes_max=self._listener.body_bytes_max,

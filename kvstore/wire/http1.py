@@ -12,6 +12,16 @@ from kvstore.wire.plain import TOO_LARGE, PlainRequest, PlainResponse, ServePlai
 
 _ERROR_HEADERS = [("content-type", "text/plain; charset=utf-8"), ("connection", "close")]
 
+_METHODS = (b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"CONNECT", b"TRACE")
+
+
+def starts_http1(first_bytes: bytes) -> bool | None:
+    """Return whether a client speaks HTTP/1; None while its first bytes do not tell."""
+    method, space, _ = first_bytes.partition(b" ")
+    if space:
+        return method in _METHODS
+    return None if any(known.startswith(first_bytes) for known in _METHODS) else False
+
 
 class Http1Connection:
     """One client's HTTP/1.1 connection.

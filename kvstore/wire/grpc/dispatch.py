@@ -253,7 +253,7 @@ class _StreamConsumer:
         except BadMessage as error:
             self._fail(error.code, error.text)
             return
-        # A peer that stops in the middle of a message owes us its end; between messages it may rest.
+        # A peer that stops within a message owes us its end; between messages it may rest.
         self.expects_end = self._body.is_unfinished
         for message in messages:
             if not self._call.is_open:

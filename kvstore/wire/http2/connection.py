@@ -24,20 +24,20 @@ from kvstore.wire.http2.frames import (
     FRAME_BYTES_MAX,
     FRAME_HEAD,
     FRAME_HEAD_BYTES,
-    GOAWAY,
     HEADERS,
     PADDED,
     PING,
     PREFACE,
     PRIORITY,
     PRIORITY_FLAG,
-    PUSH_PROMISE,
     RST_STREAM,
     SETTINGS,
     SETTINGS_ACK,
     STREAM_ID_MASK,
     WINDOW_UPDATE,
     Setting,
+    check_frame,
+    check_priority,
     goaway_frame,
     ping_frame,
     rst_stream_frame,
@@ -45,12 +45,14 @@ from kvstore.wire.http2.frames import (
     settings_frame,
     unpadded,
     window_update_frame,
+    without_priority,
 )
-from kvstore.wire.http2.header_decoder import Field, HeaderDecoder
+from kvstore.wire.http2.header_blocks import HeaderBlocks
 from kvstore.wire.http2.header_encoder import RawField
-from kvstore.wire.http2.request_head import RequestHead, check_trailers, request_head
+from kvstore.wire.http2.request_head import RequestHead, check_trailers
 from kvstore.wire.http2.sender import Sender
 from kvstore.wire.http2.stream import Consumer, Stream
+from kvstore.wire.http2.stream_ids import StreamIds
 
 STREAM_WINDOW = 1 << 20
 """What a client may send on a stream before we acknowledge it."""
@@ -59,9 +61,6 @@ STREAMS_UNLIMITED = 2**32 - 1
 CONTROL_FRAMES_PER_S_MAX = 1000
 """SETTINGS and empty DATA: frames that cost us work and the peer nothing."""
 
-_CACHED_BLOCKS_MAX = 256
-_CACHED_BLOCK_BYTES_MAX = 1024
-_RECENT_MAX = 1024
 _SHUTDOWN_PING = b"shutdown"
 _KEEPALIVE_PING = b"is alive"
 
@@ -100,17 +99,9 @@ class ServerConnection:
         self._now = now
         self._preface = PREFACE
         self._partial = b""
-        self._decoder = HeaderDecoder(list_bytes_max=limits.header_list_bytes_max)
-        self._heads: dict[bytes, tuple[int, RequestHead]] = {}
-        self._last_stream_id = 0
+        self._blocks = HeaderBlocks(limits)
+        self._ids = StreamIds()
         self.accepts_streams = True
-        self._skipped: list[range] = []
-        self._recently_reset: dict[int, None] = {}
-        """Streams that we reset: what the peer had sent before it knew is no error."""
-        self._headers_stream_id = 0
-        self._headers_flags = 0
-        self._block: list[bytes] | None = None
-        self._block_bytes = 0
         self._unacknowledged_bytes = 0
         self._resets = RateLimit(limits.peer_resets_per_s_max)
         self._controls = RateLimit(CONTROL_FRAMES_PER_S_MAX)
@@ -121,10 +112,20 @@ class ServerConnection:
             frequent=frequent,
             drain_mark=limits.watch_unsent_bytes_max // 4,
             wake=wake,
-            on_reset=self._remember_reset,
+            on_reset=self._ids.note_reset,
         )
         self._streams = self.sender.streams
         self._requests = requests_of(self.sender)
+        self._receivers: dict[int, Callable[[int, int, bytes], None]] = {
+            DATA: self._receive_data,
+            HEADERS: self._receive_headers,
+            PRIORITY: self._receive_priority,
+            RST_STREAM: self._receive_reset,
+            SETTINGS: self._receive_settings,
+            PING: self._receive_ping,
+            WINDOW_UPDATE: self._receive_window_update,
+            CONTINUATION: self._receive_continuation,
+        }
         self._greet()
 
     # --- what the shell calls
@@ -151,7 +152,7 @@ class ServerConnection:
         if not self.is_closing:
             self.is_closing = True
             self.accepts_streams = False
-            self.sender.put(goaway_frame(self._last_stream_id, code, text))
+            self.sender.put(goaway_frame(self._ids.last, code, text))
 
     def begin_shutdown(self) -> None:
         """Say that the connection will end; `finish_shutdown` follows, after the PING's answer.
@@ -166,12 +167,12 @@ class ServerConnection:
         """Accept no stream from now on; those open go on."""
         if self.accepts_streams:
             self.accepts_streams = False
-            self.sender.put(goaway_frame(self._last_stream_id, ErrorCode.NO_ERROR))
+            self.sender.put(goaway_frame(self._ids.last, ErrorCode.NO_ERROR))
 
     @property
-    def is_idle(self) -> bool:
-        """Whether no stream is open."""
-        return not self._streams
+    def is_finished(self) -> bool:
+        """Whether to close once `sender` is flushed: failed, or shut down and nothing left."""
+        return self.is_closing or (not self.accepts_streams and not self._streams)
 
     def lost(self) -> None:
         """Hear that nothing can be sent any more: every open stream is aborted."""
@@ -195,7 +196,7 @@ class ServerConnection:
             elif now - stream.stalled_since >= timeout_s:
                 # INTERNAL_ERROR, since Go clients resume a watch after it, but not after CANCEL.
                 self.sender.put(rst_stream_frame(stream.id, ErrorCode.INTERNAL_ERROR))
-                self._remember_reset(stream.id)
+                self._ids.note_reset(stream.id)
                 self._abort(stream)
 
     def keep_alive(self, now: float, *, interval_s: float, timeout_s: float) -> bool:
@@ -232,7 +233,8 @@ class ServerConnection:
     def _receive_frames(self, data: bytes, end: int) -> int:
         """Take every whole frame; return the position after the last."""
         unpack = FRAME_HEAD.unpack_from
-        heads = self._heads
+        blocks = self._blocks
+        heads = blocks.heads
         position = 0
         while end - position >= FRAME_HEAD_BYTES:
             length_kind, flags, stream_id = unpack(data, position)
@@ -244,79 +246,59 @@ class ServerConnection:
                 return position
             position = stop
             kind = length_kind & 0xFF
-            if kind == HEADERS and flags == END_HEADERS and self._block is None:
-                # The hot path: a known header block, its DATA with END_STREAM right behind it.
+            # The hot path: a known header block, and right behind it all of its DATA.
+            if kind == HEADERS and flags == END_HEADERS and end - stop >= FRAME_HEAD_BYTES:
                 known = heads.get(data[start:stop])
-                if (
-                    known is not None
-                    and known[0] == self._decoder.version
-                    and end - stop >= FRAME_HEAD_BYTES
-                    and stream_id > self._last_stream_id
-                    and stream_id & 0x8000_0001 == 1
-                ):
-                    body_length, body_flags, body_stream_id = unpack(data, stop)
-                    if body_stream_id == stream_id and body_flags == 1 and not body_length & 0xFF:
-                        start = stop + FRAME_HEAD_BYTES
-                        size = body_length >> 8
-                        if start + size <= end and self._takes_whole(stream_id, known[1], size):
-                            position = start + size
-                            stream = Stream(
-                                stream_id, self.sender.initial_window, is_remote_closed=True
-                            )
-                            self._streams[stream_id] = stream
-                            self._requests.whole(stream, known[1], data[start:position])
-                            continue
+                if known is not None and known[0] == blocks.decoder.version:
+                    size_kind, body_flags, body_stream_id = unpack(data, stop)
+                    body = stop + FRAME_HEAD_BYTES
+                    size = size_kind >> 8
+                    if (
+                        body_stream_id == stream_id
+                        and body_flags == END_STREAM
+                        and size_kind & 0xFF == DATA
+                        and body + size <= end
+                        and self._takes_whole(stream_id, known[1], size)
+                    ):
+                        position = body + size
+                        stream = Stream(
+                            stream_id, self.sender.initial_window, is_remote_closed=True
+                        )
+                        self._streams[stream_id] = stream
+                        self._requests.whole(stream, known[1], data[body:position])
+                        continue
             self._receive_frame(kind, flags, stream_id & STREAM_ID_MASK, data[start:stop])
-            if self.is_closing:
-                return end
         return position
 
     def _takes_whole(self, stream_id: int, head: RequestHead, size: int) -> bool:
         """Whether the hot path may take this request; if so it is counted as received."""
+        ids = self._ids
         if (
-            size > FRAME_BYTES_MAX
+            stream_id <= ids.last
+            or stream_id & 0x8000_0001 != 1
+            or size > FRAME_BYTES_MAX
+            or self._blocks.is_unfinished
             or not self.accepts_streams
             or self._is_full()
             or (head.content_length is not None and head.content_length != size)
         ):
             return False
-        if stream_id != self._last_stream_id + 2:
-            self._skip_to(stream_id)
-        self._last_stream_id = stream_id
+        ids.open(stream_id)
         self._unacknowledged_bytes += size
         if self._unacknowledged_bytes >= CONNECTION_WINDOW // 2:
             self._acknowledge()
         return True
 
     def _receive_frame(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
-        if self._block is not None:
-            if kind != CONTINUATION or stream_id != self._headers_stream_id:
+        if self._blocks.is_unfinished:
+            if kind != CONTINUATION or stream_id != self._blocks.stream_id:
                 raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "CONTINUATION expected")
         elif not self.is_ready and (kind != SETTINGS or flags & ACK):
             raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "SETTINGS expected")
-        if kind == DATA:
-            self._receive_data(flags, stream_id, payload)
-        elif kind == HEADERS:
-            self._receive_headers(flags, stream_id, payload)
-        elif kind == WINDOW_UPDATE:
-            self._receive_window_update(stream_id, payload)
-        elif kind == RST_STREAM:
-            self._receive_reset(stream_id, payload)
-        elif kind == PING:
-            self._receive_ping(flags, stream_id, payload)
-        elif kind == SETTINGS:
-            self._receive_settings(flags, stream_id, payload)
-        elif kind == CONTINUATION:
-            self._receive_continuation(flags, payload)
-        elif kind == PRIORITY:
-            self._receive_priority(stream_id, payload)
-        elif kind == GOAWAY:
-            if stream_id:
-                raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "GOAWAY on a stream")
-            if len(payload) < 8:
-                raise ConnectionFailed(ErrorCode.FRAME_SIZE_ERROR, "length of GOAWAY")
-        elif kind == PUSH_PROMISE:
-            raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "PUSH_PROMISE from a client")
+        check_frame(kind, stream_id, len(payload))
+        receive = self._receivers.get(kind)
+        if receive is not None:  # else of an unknown kind, or GOAWAY: what is open goes on
+            receive(flags, stream_id, payload)
 
     # --- HEADERS and CONTINUATION
 
@@ -325,74 +307,33 @@ class ServerConnection:
             raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "HEADERS on an even stream")
         if flags & PADDED:
             payload = unpadded(payload)
-        is_dependent_on_itself = False
         if flags & PRIORITY_FLAG:
-            if len(payload) < 5:
-                raise ConnectionFailed(ErrorCode.FRAME_SIZE_ERROR, "length of HEADERS")
-            parent = int.from_bytes(payload[:4], "big") & STREAM_ID_MASK
-            is_dependent_on_itself = parent == stream_id
-            payload = payload[5:]
-        if is_dependent_on_itself:
-            raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "stream depends on itself")
+            payload = without_priority(stream_id, payload)
         if flags & END_HEADERS:
             self._receive_block(stream_id, payload, is_end=bool(flags & END_STREAM))
         else:
-            self._headers_stream_id = stream_id
-            self._headers_flags = flags
-            self._block = [payload]
-            self._block_bytes = len(payload)
+            self._blocks.begin(stream_id, flags, payload)
 
-    def _receive_continuation(self, flags: int, payload: bytes) -> None:
-        block = self._block
-        if block is None:
-            raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "CONTINUATION without HEADERS")
-        block.append(payload)
-        self._block_bytes += len(payload)
-        if (
-            len(block) > self._limits.continuation_frames_max + 1
-            or self._block_bytes > 2 * self._limits.header_list_bytes_max
-        ):
-            raise ConnectionFailed(ErrorCode.ENHANCE_YOUR_CALM, "header block too long")
+    def _receive_continuation(self, flags: int, stream_id: int, payload: bytes) -> None:
+        blocks = self._blocks
+        blocks.append(payload)
         if flags & END_HEADERS:
-            self._block = None
-            is_end = bool(self._headers_flags & END_STREAM)
-            self._receive_block(self._headers_stream_id, b"".join(block), is_end=is_end)
+            is_end = bool(blocks.flags & END_STREAM)
+            self._receive_block(stream_id, blocks.finish(), is_end=is_end)
 
     def _receive_block(self, stream_id: int, block: bytes, *, is_end: bool) -> None:
-        if stream_id > self._last_stream_id:
+        if stream_id > self._ids.last:
             self._open(stream_id, block, is_end=is_end)
-            return
-        fields: list[Field] | None = None
-        try:
-            fields = self._decoder.decode(block)
-        except HeaderListTooLarge:
-            pass  # told below, like any other malformed trailer
-        stream = self._streams.get(stream_id)
-        if stream is None:
-            if stream_id in self._recently_reset:
-                return
-            is_new = any(stream_id in skipped for skipped in self._skipped)
-            code = ErrorCode.PROTOCOL_ERROR if is_new else ErrorCode.STREAM_CLOSED
-            raise ConnectionFailed(code, "HEADERS on a closed stream")
-        if stream.is_remote_closed:
-            self._reset(stream, ErrorCode.STREAM_CLOSED)
-            return
-        try:
-            if fields is None or not is_end:
-                raise MalformedRequest("trailers")
-            check_trailers(fields)
-        except MalformedRequest:
-            self._reset(stream, ErrorCode.PROTOCOL_ERROR)
-            return
-        self._end(stream)
+        else:
+            self._receive_trailers(stream_id, block, is_end=is_end)
 
     def _open(self, stream_id: int, block: bytes, *, is_end: bool) -> None:
-        if stream_id != self._last_stream_id + 2:
-            self._skip_to(stream_id)
         if self.accepts_streams:
-            self._last_stream_id = stream_id
+            self._ids.open(stream_id)
         try:
-            head = self._head_of(block)
+            head = self._blocks.head(block)
+            if is_end and head.content_length:
+                raise MalformedRequest("content-length without a body")  # noqa: TRY301
         except HeaderListTooLarge:
             self._refuse(stream_id, ErrorCode.FRAME_SIZE_ERROR)  # as grpc-go does
             return
@@ -403,32 +344,38 @@ class ServerConnection:
             return  # GOAWAY has told the client that this stream is not served
         if self._is_full():
             # Not counted as abuse: a client may open many streams before it sees our SETTINGS.
-            self._remember_reset(stream_id)
+            self._ids.note_reset(stream_id)
             self.sender.put(rst_stream_frame(stream_id, ErrorCode.REFUSED_STREAM))
-            return
-        if is_end and head.content_length:
-            self._refuse(stream_id, ErrorCode.PROTOCOL_ERROR)
             return
         stream = Stream(stream_id, self.sender.initial_window, is_remote_closed=is_end)
         stream.content_length = head.content_length
         self._streams[stream_id] = stream
         consumer = self._requests.open(stream, head)
         stream.consumer = consumer
-        if is_end:
+        if is_end and stream.is_open:
             consumer.ended()
 
-    def _head_of(self, block: bytes) -> RequestHead:
-        decoder = self._decoder
-        version = decoder.version
-        known = self._heads.get(block)
-        if known is not None and known[0] == version:
-            return known[1]
-        head = request_head(decoder.decode(block))
-        if decoder.version == version and len(block) <= _CACHED_BLOCK_BYTES_MAX:
-            if len(self._heads) >= _CACHED_BLOCKS_MAX:
-                del self._heads[next(iter(self._heads))]
-            self._heads[block] = (version, head)
-        return head
+    def _receive_trailers(self, stream_id: int, block: bytes, *, is_end: bool) -> None:
+        try:
+            # Decoded in any case: the tables must agree for the blocks to come.
+            check_trailers(self._blocks.fields(block))
+            is_malformed = not is_end
+        except (HeaderListTooLarge, MalformedRequest):
+            is_malformed = True
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            if not self._ids.was_reset(stream_id):
+                is_unused = self._ids.was_skipped(stream_id)
+                code = ErrorCode.PROTOCOL_ERROR if is_unused else ErrorCode.STREAM_CLOSED
+                raise ConnectionFailed(code, "HEADERS on a closed stream")
+        elif stream.is_remote_closed:
+            self._reset(stream, ErrorCode.STREAM_CLOSED)
+        elif is_malformed or stream.has_wrong_length(is_end=True):
+            self._reset(stream, ErrorCode.PROTOCOL_ERROR)
+        else:
+            stream.is_remote_closed = True
+            assert stream.consumer is not None
+            stream.consumer.ended()
 
     def _is_full(self) -> bool:
         """Whether no further stream is served now; clients try refused streams again.
@@ -441,12 +388,6 @@ class ServerConnection:
             or self.sender.queued_bytes > limits.connection_unsent_bytes_max
         )
 
-    def _skip_to(self, stream_id: int) -> None:
-        """Remember ids that were skipped: using one later is another error than reusing one."""
-        self._skipped.append(range(self._last_stream_id + 1, stream_id))
-        if len(self._skipped) > _RECENT_MAX:
-            del self._skipped[: _RECENT_MAX // 2]
-
     # --- DATA
 
     def _receive_data(self, flags: int, stream_id: int, payload: bytes) -> None:
@@ -456,27 +397,31 @@ class ServerConnection:
             self._acknowledge()
         if flags & PADDED:
             payload = unpadded(payload)
-        is_end = flags & END_STREAM
-        stream = self._streams.get(stream_id)
-        if stream is None or stream.is_remote_closed:
-            self._receive_stray_data(stream, stream_id)
-            return
+        is_end = bool(flags & END_STREAM)
         if not payload and not is_end and self._controls.is_exceeded(self._now):
             raise ConnectionFailed(ErrorCode.ENHANCE_YOUR_CALM, "too many empty frames")
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            self._check_not_idle(stream_id)
+            if not self._ids.was_reset(stream_id) and not self._ids.is_idle(stream_id):
+                self._refuse(stream_id, ErrorCode.STREAM_CLOSED)
+            return
+        if stream.is_remote_closed:
+            self._reset(stream, ErrorCode.STREAM_CLOSED)
+            return
         stream.received_bytes += len(payload)
         stream.unacknowledged_bytes += size
-        stream.stalled_since = None
         if stream.unacknowledged_bytes > STREAM_WINDOW:
             self._reset(stream, ErrorCode.FLOW_CONTROL_ERROR)
-            return
-        expected = stream.content_length
-        if expected is not None and (
-            stream.received_bytes > expected or (is_end and stream.received_bytes < expected)
-        ):
+        elif stream.has_wrong_length(is_end=is_end):
             self._reset(stream, ErrorCode.PROTOCOL_ERROR)
-            return
+        else:
+            self._deliver(stream, payload, is_end=is_end)
+
+    def _deliver(self, stream: Stream, payload: bytes, *, is_end: bool) -> None:
         consumer = stream.consumer
         assert consumer is not None
+        stream.stalled_since = None
         if payload:
             consumer.data(payload)
         if not stream.is_open:
@@ -485,17 +430,8 @@ class ServerConnection:
             stream.is_remote_closed = True
             consumer.ended()
         elif stream.unacknowledged_bytes >= STREAM_WINDOW // 2:
-            self.sender.put(window_update_frame(stream_id, stream.unacknowledged_bytes))
+            self.sender.put(window_update_frame(stream.id, stream.unacknowledged_bytes))
             stream.unacknowledged_bytes = 0
-
-    def _receive_stray_data(self, stream: Stream | None, stream_id: int) -> None:
-        if stream is not None:
-            self._reset(stream, ErrorCode.STREAM_CLOSED)
-        elif stream_id == 0 or stream_id > self._last_stream_id or not stream_id & 1:
-            if self.accepts_streams or not stream_id & 1:
-                raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "DATA on an idle stream")
-        elif stream_id not in self._recently_reset:
-            self._refuse(stream_id, ErrorCode.STREAM_CLOSED)
 
     def _acknowledge(self) -> None:
         # At once, read or not: a connection window held back by one stream would stop all others.
@@ -503,19 +439,9 @@ class ServerConnection:
         self.sender.put(window_update_frame(0, self._unacknowledged_bytes))
         self._unacknowledged_bytes = 0
 
-    def _end(self, stream: Stream) -> None:
-        if stream.content_length is not None and stream.received_bytes != stream.content_length:
-            self._reset(stream, ErrorCode.PROTOCOL_ERROR)
-            return
-        stream.is_remote_closed = True
-        assert stream.consumer is not None
-        stream.consumer.ended()
-
     # --- the other frames
 
-    def _receive_window_update(self, stream_id: int, payload: bytes) -> None:
-        if len(payload) != 4:
-            raise ConnectionFailed(ErrorCode.FRAME_SIZE_ERROR, "length of WINDOW_UPDATE")
+    def _receive_window_update(self, _flags: int, stream_id: int, payload: bytes) -> None:
         increment = int.from_bytes(payload, "big") & STREAM_ID_MASK
         if not stream_id:
             if not increment:
@@ -531,9 +457,7 @@ class ServerConnection:
         elif not self.sender.grow_stream_window(stream, increment):
             self._reset(stream, ErrorCode.FLOW_CONTROL_ERROR)
 
-    def _receive_reset(self, stream_id: int, payload: bytes) -> None:
-        if len(payload) != 4:
-            raise ConnectionFailed(ErrorCode.FRAME_SIZE_ERROR, "length of RST_STREAM")
+    def _receive_reset(self, _flags: int, stream_id: int, _payload: bytes) -> None:
         stream = self._streams.get(stream_id)
         if stream is None:
             self._check_not_idle(stream_id)
@@ -541,11 +465,7 @@ class ServerConnection:
         if stream is not None:
             self._abort(stream)
 
-    def _receive_ping(self, flags: int, stream_id: int, payload: bytes) -> None:
-        if stream_id:
-            raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "PING on a stream")
-        if len(payload) != 8:
-            raise ConnectionFailed(ErrorCode.FRAME_SIZE_ERROR, "length of PING")
+    def _receive_ping(self, flags: int, _stream_id: int, payload: bytes) -> None:
         if flags & ACK:
             if payload == _SHUTDOWN_PING:
                 self.finish_shutdown()
@@ -558,9 +478,7 @@ class ServerConnection:
         ):
             raise ConnectionFailed(ErrorCode.ENHANCE_YOUR_CALM, "too_many_pings")
 
-    def _receive_settings(self, flags: int, stream_id: int, payload: bytes) -> None:
-        if stream_id:
-            raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "SETTINGS on a stream")
+    def _receive_settings(self, flags: int, _stream_id: int, payload: bytes) -> None:
         if flags & ACK:
             if payload:
                 raise ConnectionFailed(ErrorCode.FRAME_SIZE_ERROR, "length of SETTINGS")
@@ -575,29 +493,26 @@ class ServerConnection:
                 if not sender.set_initial_window(value):
                     raise ConnectionFailed(ErrorCode.FLOW_CONTROL_ERROR, "window overflow")
             elif name == Setting.MAX_FRAME_SIZE:
+                # Larger frames would save little and make other streams wait longer.
                 sender.frame_bytes_max = min(value, FRAME_BYTES_MAX)
         self.is_ready = True
         sender.put(SETTINGS_ACK)
+        sender.pump()
 
-    def _receive_priority(self, stream_id: int, payload: bytes) -> None:
-        if not stream_id:
-            raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "PRIORITY on stream 0")
-        if len(payload) != 5:
-            raise ConnectionFailed(ErrorCode.FRAME_SIZE_ERROR, "length of PRIORITY")
-        if int.from_bytes(payload[:4], "big") & STREAM_ID_MASK == stream_id:
-            raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "stream depends on itself")
+    def _receive_priority(self, _flags: int, stream_id: int, payload: bytes) -> None:
+        check_priority(stream_id, payload)
 
     # --- ends of streams
 
     def _check_not_idle(self, stream_id: int) -> None:
-        is_idle = stream_id == 0 or not stream_id & 1 or stream_id > self._last_stream_id
-        if is_idle and (self.accepts_streams or not stream_id & 1):
+        # After GOAWAY a client's ids are no longer followed: it may have used any odd one.
+        if self._ids.is_idle(stream_id) and (self.accepts_streams or not stream_id & 1):
             raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "frame on an idle stream")
 
     def _refuse(self, stream_id: int, code: ErrorCode) -> None:
         """Answer for a stream that has no state with RST_STREAM."""
         self._count_reset()
-        self._remember_reset(stream_id)
+        self._ids.note_reset(stream_id)
         self.sender.put(rst_stream_frame(stream_id, code))
 
     def _reset(self, stream: Stream, code: ErrorCode) -> None:
@@ -614,8 +529,3 @@ class ServerConnection:
         # Resets that the peer provokes count like its own: both make us open streams for nothing.
         if self._resets.is_exceeded(self._now):
             raise ConnectionFailed(ErrorCode.ENHANCE_YOUR_CALM, "too many resets")
-
-    def _remember_reset(self, stream_id: int) -> None:
-        self._recently_reset[stream_id] = None
-        if len(self._recently_reset) > _RECENT_MAX:
-            del self._recently_reset[next(iter(self._recently_reset))]

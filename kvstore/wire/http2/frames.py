@@ -104,6 +104,45 @@ def header_frames(stream_id: int, block: bytes, *, end_stream: bool, frame_bytes
     return b"".join(pieces)
 
 
+_FIXED_BYTES = {PRIORITY: 5, RST_STREAM: 4, PING: 8, WINDOW_UPDATE: 4}
+_ON_CONNECTION = frozenset((SETTINGS, PING, GOAWAY))
+_ON_STREAM = frozenset((DATA, HEADERS, PRIORITY, RST_STREAM, CONTINUATION))
+_GOAWAY_BYTES_MIN = 8
+
+
+def check_frame(kind: int, stream_id: int, size: int) -> None:
+    """Check what every frame of `kind` must satisfy, whatever the state (RFC 9113 §6).
+
+    Raises:
+        ConnectionFailed: on a stream where it belongs to the connection or the reverse, or of a
+            length that `kind` cannot have.
+    """
+    if kind in _ON_CONNECTION if stream_id else kind in _ON_STREAM:
+        raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, f"frame {kind} on stream {stream_id}")
+    if size != _FIXED_BYTES.get(kind, size) or (kind == GOAWAY and size < _GOAWAY_BYTES_MIN):
+        raise ConnectionFailed(ErrorCode.FRAME_SIZE_ERROR, f"frame {kind} of {size} bytes")
+    if kind == PUSH_PROMISE:
+        raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "PUSH_PROMISE from a client")
+
+
+def without_priority(stream_id: int, payload: bytes) -> bytes:
+    """Return the payload of HEADERS without its priority, which is ignored (RFC 9113 §5.3.2).
+
+    Raises:
+        ConnectionFailed: too short, or the stream depends on itself (RFC 7540 §5.3.1).
+    """
+    if len(payload) < _FIXED_BYTES[PRIORITY]:
+        raise ConnectionFailed(ErrorCode.FRAME_SIZE_ERROR, "length of HEADERS")
+    check_priority(stream_id, payload)
+    return payload[_FIXED_BYTES[PRIORITY] :]
+
+
+def check_priority(stream_id: int, payload: bytes) -> None:
+    """Check a priority, which begins `payload`; raises as `without_priority`."""
+    if int.from_bytes(payload[:4], "big") & STREAM_ID_MASK == stream_id:
+        raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "stream depends on itself")
+
+
 def setting_values(payload: bytes) -> list[tuple[int, int]]:
     """Return the pairs of a SETTINGS payload, in order, after checking each.
 

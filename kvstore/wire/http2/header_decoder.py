@@ -19,13 +19,23 @@ from kvstore.wire.http2.errors import ConnectionFailed, ErrorCode, HeaderListToo
 REGULAR, METHOD, SCHEME, AUTHORITY, PATH, MALFORMED = range(6)
 
 Field = tuple[int, str, str, int]
-"""Kind, name, value (both latin-1), size by RFC 7541 §4.1. A plain tuple: one is made per literal."""
+"""Kind, name, value (both latin-1), size by RFC 7541 §4.1. A plain tuple: one is made a literal."""
 
 TABLE_BYTES_MAX = HeaderTable.DEFAULT_SIZE
 """The dynamic table that peers may use with us: the protocol's default."""
 
 _FIRST_DYNAMIC = HeaderTable.STATIC_TABLE_LENGTH + 1
 _ENTRY_OVERHEAD = 32
+_INDEXED = 0x80
+_INDEXED_MASK = 0x7F
+_INSERTED = 0x40
+_INSERTED_MASK = 0x3F
+_RESIZED = 0x20
+_RESIZED_MASK = 0x1F
+_LITERAL_MASK = 0x0F
+_HUFFMAN = 0x80
+_LENGTH_MASK = 0x7F
+_CONTINUED = 0x80
 _INTEGER_BYTES_MAX = 4
 _MEMO_BYTES_MAX = 64
 _KINDS = {":method": METHOD, ":scheme": SCHEME, ":authority": AUTHORITY, ":path": PATH}
@@ -82,37 +92,35 @@ class HeaderDecoder:
         except (IndexError, HPACKDecodingError) as error:
             raise ConnectionFailed(ErrorCode.COMPRESSION_ERROR, "header block") from error
 
-    def _decode(self, block: bytes) -> list[Field]:
+    def _decode(self, block: bytes) -> list[Field]:  # noqa: C901 - one loop over RFC 7541 §6
         fields: list[Field] = []
         entries = self._entries
         position = size = 0
         end = len(block)
         size_max = self._list_bytes_max
-        is_start = True
         while position < end:
             byte = block[position]
-            if byte >= 0x80:
-                index = byte & 0x7F
+            if byte >= _INDEXED:
+                index = byte & _INDEXED_MASK
                 position += 1
-                if index == 0x7F:
-                    index, position = _integer(block, position, 0x7F)
+                if index == _INDEXED_MASK:
+                    index, position = _integer(block, position, index)
                 if index >= _FIRST_DYNAMIC:
                     field = entries[index - _FIRST_DYNAMIC]
                 elif index:
                     field = _STATIC[index - 1]
                 else:
                     raise HPACKDecodingError("index 0")
-            elif byte >= 0x40:
-                field, name, position = self._literal(block, position, 0x3F)
+            elif byte >= _INSERTED:
+                field, name, position = self._literal(block, position, _INSERTED_MASK)
                 self._insert(field, name)
-            elif byte >= 0x20:
-                if not is_start:
+            elif byte >= _RESIZED:
+                if size:
                     raise HPACKDecodingError("table size update after a field")
                 position = self._resize(block, position)
                 continue
             else:
-                field, _, position = self._literal(block, position, 0x0F)
-            is_start = False
+                field, _, position = self._literal(block, position, _LITERAL_MASK)
             size += field[3]
             if size <= size_max:
                 fields.append(field)
@@ -142,10 +150,10 @@ class HeaderDecoder:
         self._evict()
 
     def _resize(self, block: bytes, position: int) -> int:
-        size = block[position] & 0x1F
+        size = block[position] & _RESIZED_MASK
         position += 1
-        if size == 0x1F:
-            size, position = _integer(block, position, 0x1F)
+        if size == _RESIZED_MASK:
+            size, position = _integer(block, position, size)
         if size > TABLE_BYTES_MAX:
             raise HPACKDecodingError("table size over our setting")
         self.version += 1
@@ -166,22 +174,22 @@ def _integer(block: bytes, position: int, prefix: int) -> tuple[int, int]:
         byte = block[position]
         position += 1
         value += (byte & 0x7F) << shift
-        if byte < 0x80:
+        if byte < _CONTINUED:
             return value, position
     raise HPACKDecodingError("integer too long")
 
 
 def _string(block: bytes, position: int) -> tuple[bytes, int]:
     first = block[position]
-    length = first & 0x7F
+    length = first & _LENGTH_MASK
     position += 1
-    if length == 0x7F:
-        length, position = _integer(block, position, 0x7F)
+    if length == _LENGTH_MASK:
+        length, position = _integer(block, position, length)
     end = position + length
     raw = block[position:end]
     if len(raw) != length:
         raise HPACKDecodingError("truncated string")
-    if first < 0x80:
+    if first < _HUFFMAN:
         return raw, end
     return (_short_text(raw) if length <= _MEMO_BYTES_MAX else decode_huffman(raw)), end
 

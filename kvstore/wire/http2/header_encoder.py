@@ -89,7 +89,7 @@ def _integer(value: int, mask: int, pattern: int) -> bytes:
         return bytes((pattern | value,))
     pieces = bytearray((pattern | mask,))
     value -= mask
-    while value >= 0x80:
+    while value >> 7:
         pieces.append(value & 0x7F | 0x80)
         value >>= 7
     pieces.append(value)

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from kvstore.wire.http2.errors import MalformedRequest
 from kvstore.wire.http2.header_decoder import AUTHORITY, METHOD, PATH, REGULAR, SCHEME, Field
 
+_CONTENT_LENGTH_DIGITS_MAX = 18
+
 
 class RequestHead:
     """What a request asks for. Shared by all requests with the same block: never changed.
@@ -69,6 +71,6 @@ def _content_length(headers: dict[str, str]) -> int | None:
     text = headers.get("content-length")
     if text is None:
         return None
-    if not text.isascii() or not text.isdigit() or len(text) > 18:
+    if not text.isascii() or not text.isdigit() or len(text) > _CONTENT_LENGTH_DIGITS_MAX:
         raise MalformedRequest("content-length")
     return int(text)

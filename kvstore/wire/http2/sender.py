@@ -134,16 +134,8 @@ class Sender:
             self.unflushed_bytes += size
             self.wake()
             return
-        if not size:
-            return
-        if stream.pending is None:
-            stream.pending = deque()
-        stream.pending.append(payload)
-        stream.queued_bytes += size
-        self.queued_bytes += size
-        if stream.queued_bytes > self.drain_mark:
-            stream.was_full = True
-        self._enqueue(stream)
+        if size:
+            self._queue(stream, payload)
 
     def end(self, stream: Stream, trailers: Fields = ()) -> None:
         """End the stream with `trailers` after all that is queued."""
@@ -161,8 +153,8 @@ class Sender:
             return
         if body:
             self.headers(stream, fields)
-            self.data(stream, body)
-            self.end(stream)
+            stream.trailers = ()  # known before the data goes, so the last frame carries the end
+            self._queue(stream, body)
         else:
             stream.trailers = fields
             self._header_frames(stream, fields, end_stream=True)
@@ -217,15 +209,16 @@ class Sender:
         return True
 
     def set_initial_window(self, size: int) -> bool:
-        """Move every stream's window by the difference (RFC 9113 §6.9.2); False on overflow."""
+        """Move every stream's window by the difference (RFC 9113 §6.9.2); False on overflow.
+
+        `pump` must follow, once the SETTINGS have been acknowledged.
+        """
         change = size - self.initial_window
         self.initial_window = size
         for stream in self.streams.values():
             if stream.window + change > WINDOW_MAX:
                 return False
             stream.window += change
-        if change > 0:
-            self.pump()
         return True
 
     def set_writable(self, *, is_writable: bool) -> None:
@@ -261,6 +254,17 @@ class Sender:
                 stream.consumer.drained()
 
     # --- inside
+
+    def _queue(self, stream: Stream, payload: bytes) -> None:
+        size = len(payload)
+        if stream.pending is None:
+            stream.pending = deque()
+        stream.pending.append(payload)
+        stream.queued_bytes += size
+        self.queued_bytes += size
+        if stream.queued_bytes > self.drain_mark:
+            stream.was_full = True
+        self._enqueue(stream)
 
     def _enqueue(self, stream: Stream) -> None:
         if stream.id not in self.waiting:

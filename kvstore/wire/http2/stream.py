@@ -83,3 +83,10 @@ class Stream:
         self.was_full = False
         self.stalled_since: float | None = None
         """When the peer was last seen owing us progress; None while it owes nothing."""
+
+    def has_wrong_length(self, *, is_end: bool) -> bool:
+        """Whether the body received contradicts `content-length` (RFC 9113 §8.1.1)."""
+        expected = self.content_length
+        return expected is not None and (
+            self.received_bytes > expected or (is_end and self.received_bytes < expected)
+        )
