@@ -79,9 +79,8 @@ class Dispatcher:
         ):
             rpc.route.handle(UnaryCall(self._sender, stream, rpc), body[PREFIX_BYTES:])
             return
-        consumer = self.open(stream, head)
-        stream.consumer = consumer
-        if body and stream.is_open:
+        stream.consumer = consumer = self.open(stream, head)
+        if body:
             consumer.data(body)
         if stream.is_open:
             consumer.ended()
@@ -97,6 +96,7 @@ class Dispatcher:
             except BadMetadata as error:
                 return self._refuse(stream, Refusal(Code.INTERNAL, str(error), 400))
             head.route = rpc
+            head.takes_whole = isinstance(rpc.route, UnaryRoute)
         assert isinstance(rpc, Rpc)
         route = rpc.route
         if isinstance(route, Refusal):

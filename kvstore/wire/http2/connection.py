@@ -69,7 +69,10 @@ class Requests(Protocol):
     """Who serves the requests of a connection."""
 
     def whole(self, stream: Stream, head: RequestHead, body: bytes) -> None:
-        """Serve a request that arrived in one piece: the hot path, no consumer is made."""
+        """Serve a request whose body is one frame: the hot path, which makes no consumer.
+
+        Only for heads that `open` has seen and marked `takes_whole`.
+        """
         ...
 
     def open(self, stream: Stream, head: RequestHead) -> Consumer:
@@ -186,8 +189,8 @@ class ServerConnection:
         timeout_s = self._limits.stalled_stream_timeout_s
         for stream in list(self._streams.values()):
             consumer = stream.consumer
-            is_owed_body = (
-                consumer is not None and consumer.expects_end and not stream.is_remote_closed
+            is_owed_body = not stream.is_remote_closed and (
+                consumer is None or consumer.expects_end
             )
             if not is_owed_body and stream.pending is None:
                 stream.stalled_since = None
@@ -231,10 +234,19 @@ class ServerConnection:
     # --- frames
 
     def _receive_frames(self, data: bytes, end: int) -> int:
-        """Take every whole frame; return the position after the last."""
+        """Take every whole frame; return the position after the last.
+
+        The hot path is inlined: HEADERS whose block is known, and DATA that is a whole body. They
+        need not be neighbours, since clients under load send many HEADERS first. All checks of the
+        general path hold, or it is taken.
+        """
         unpack = FRAME_HEAD.unpack_from
+        streams = self._streams
         blocks = self._blocks
         heads = blocks.heads
+        decoder = blocks.decoder
+        requests = self._requests
+        sender = self.sender
         position = 0
         while end - position >= FRAME_HEAD_BYTES:
             length_kind, flags, stream_id = unpack(data, position)
@@ -246,48 +258,47 @@ class ServerConnection:
                 return position
             position = stop
             kind = length_kind & 0xFF
-            # The hot path: a known header block, and right behind it all of its DATA.
-            if kind == HEADERS and flags == END_HEADERS and end - stop >= FRAME_HEAD_BYTES:
+            if kind == DATA and flags == END_STREAM and not blocks.is_unfinished:
+                stream = streams.get(stream_id)
+                if (
+                    stream is not None
+                    and stream.head is not None
+                    and (stream.content_length is None or stream.content_length == stop - start)
+                ):
+                    head = stream.head
+                    stream.head = None
+                    stream.is_remote_closed = True
+                    self._unacknowledged_bytes += stop - start
+                    if self._unacknowledged_bytes >= CONNECTION_WINDOW // 2:
+                        self._acknowledge()
+                    requests.whole(stream, head, data[start:stop])
+                    continue
+            elif kind == HEADERS and flags == END_HEADERS and not blocks.is_unfinished:
                 known = heads.get(data[start:stop])
-                if known is not None and known[0] == blocks.decoder.version:
-                    size_kind, body_flags, body_stream_id = unpack(data, stop)
-                    body = stop + FRAME_HEAD_BYTES
-                    size = size_kind >> 8
-                    if (
-                        body_stream_id == stream_id
-                        and body_flags == END_STREAM
-                        and size_kind & 0xFF == DATA
-                        and body + size <= end
-                        and self._takes_whole(stream_id, known[1], size)
-                    ):
-                        position = body + size
-                        stream = Stream(
-                            stream_id, self.sender.initial_window, is_remote_closed=True
-                        )
-                        self._streams[stream_id] = stream
-                        self._requests.whole(stream, known[1], data[body:position])
-                        continue
+                if (
+                    known is not None
+                    and known[0] == decoder.version
+                    and known[1].takes_whole
+                    and self._may_open(stream_id)
+                ):
+                    head = known[1]
+                    self._ids.open(stream_id)
+                    stream = Stream(stream_id, sender.initial_window, is_remote_closed=False)
+                    stream.content_length = head.content_length
+                    stream.head = head
+                    streams[stream_id] = stream
+                    continue
             self._receive_frame(kind, flags, stream_id & STREAM_ID_MASK, data[start:stop])
         return position
 
-    def _takes_whole(self, stream_id: int, head: RequestHead, size: int) -> bool:
-        """Whether the hot path may take this request; if so it is counted as received."""
-        ids = self._ids
-        if (
-            stream_id <= ids.last
-            or stream_id & 0x8000_0001 != 1
-            or size > FRAME_BYTES_MAX
-            or self._blocks.is_unfinished
-            or not self.accepts_streams
-            or self._is_full()
-            or (head.content_length is not None and head.content_length != size)
-        ):
-            return False
-        ids.open(stream_id)
-        self._unacknowledged_bytes += size
-        if self._unacknowledged_bytes >= CONNECTION_WINDOW // 2:
-            self._acknowledge()
-        return True
+    def _may_open(self, stream_id: int) -> bool:
+        """Whether the hot path may open `stream_id`; if not, the general path says why not."""
+        return (
+            stream_id > self._ids.last
+            and stream_id & 0x8000_0001 == 1
+            and self.accepts_streams
+            and not self._is_full()
+        )
 
     def _receive_frame(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
         if self._blocks.is_unfinished:
@@ -350,6 +361,9 @@ class ServerConnection:
         stream = Stream(stream_id, self.sender.initial_window, is_remote_closed=is_end)
         stream.content_length = head.content_length
         self._streams[stream_id] = stream
+        if head.takes_whole and not is_end:
+            stream.head = head
+            return
         consumer = self._requests.open(stream, head)
         stream.consumer = consumer
         if is_end and stream.is_open:
@@ -373,9 +387,7 @@ class ServerConnection:
         elif is_malformed or stream.has_wrong_length(is_end=True):
             self._reset(stream, ErrorCode.PROTOCOL_ERROR)
         else:
-            stream.is_remote_closed = True
-            assert stream.consumer is not None
-            stream.consumer.ended()
+            self._deliver(stream, b"", is_end=True)
 
     def _is_full(self) -> bool:
         """Whether no further stream is served now; clients try refused streams again.
@@ -419,9 +431,12 @@ class ServerConnection:
             self._deliver(stream, payload, is_end=is_end)
 
     def _deliver(self, stream: Stream, payload: bytes, *, is_end: bool) -> None:
+        stream.stalled_since = None
+        if stream.head is not None:  # the body comes in pieces, or not at all
+            stream.consumer = self._requests.open(stream, stream.head)
+            stream.head = None
         consumer = stream.consumer
         assert consumer is not None
-        stream.stalled_since = None
         if payload:
             consumer.data(payload)
         if not stream.is_open:

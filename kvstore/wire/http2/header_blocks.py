@@ -26,6 +26,7 @@ class HeaderBlocks:
         "decoder",
         "flags",
         "heads",
+        "is_unfinished",
         "stream_id",
     )
 
@@ -33,25 +34,23 @@ class HeaderBlocks:
         self.decoder = HeaderDecoder(list_bytes_max=limits.header_list_bytes_max)
         self.heads: dict[bytes, tuple[int, RequestHead]] = {}
         """Block to (table version, head); valid only at that version."""
+        self.is_unfinished = False
+        """Only CONTINUATION may follow."""
         self.stream_id = 0
         """The stream of the unfinished block."""
         self.flags = 0
-        self._parts: list[bytes] | None = None
+        self._parts: list[bytes] = []
         self._size = 0
         self._frames_max = limits.continuation_frames_max + 1
         # Fields that the table holds take one byte, so a legal block is seldom larger than its
         # list; twice that bounds the work of decoding what is then refused.
         self._bytes_max = 2 * limits.header_list_bytes_max
 
-    @property
-    def is_unfinished(self) -> bool:
-        """Whether only CONTINUATION may follow."""
-        return self._parts is not None
-
     def begin(self, stream_id: int, flags: int, part: bytes) -> None:
         """Take the part that HEADERS without END_HEADERS brought."""
         self.stream_id = stream_id
         self.flags = flags
+        self.is_unfinished = True
         self._parts = [part]
         self._size = len(part)
 
@@ -61,7 +60,7 @@ class HeaderBlocks:
         Raises:
             ConnectionFailed: none was expected, or they are too many.
         """
-        if self._parts is None:
+        if not self.is_unfinished:
             raise ConnectionFailed(ErrorCode.PROTOCOL_ERROR, "CONTINUATION without HEADERS")
         self._parts.append(part)
         self._size += len(part)
@@ -70,9 +69,9 @@ class HeaderBlocks:
 
     def finish(self) -> bytes:
         """Return the whole block."""
-        assert self._parts is not None
         block = b"".join(self._parts)
-        self._parts = None
+        self._parts.clear()
+        self.is_unfinished = False
         return block
 
     def fields(self, block: bytes) -> list[Field]:

@@ -11,11 +11,20 @@ _CONTENT_LENGTH_DIGITS_MAX = 18
 class RequestHead:
     """What a request asks for. Shared by all requests with the same block: never changed.
 
-    `route` is the exception: a place where the layer above keeps what it derived from the head,
-    so that it is derived once a block and not once a request.
+    The exceptions are what the layer above derives once a block and not once a request: `route`,
+    and `takes_whole`, that it wants the body as a whole if that comes in one frame.
     """
 
-    __slots__ = ("authority", "content_length", "headers", "method", "path", "route", "scheme")
+    __slots__ = (
+        "authority",
+        "content_length",
+        "headers",
+        "method",
+        "path",
+        "route",
+        "scheme",
+        "takes_whole",
+    )
 
     def __init__(self, pseudo: list[str | None], headers: dict[str, str]) -> None:
         _, method, scheme, authority, path = pseudo
@@ -26,6 +35,7 @@ class RequestHead:
         self.headers = headers
         self.content_length = _content_length(headers)
         self.route: object = None
+        self.takes_whole = False
 
 
 def request_head(fields: Iterable[Field]) -> RequestHead:

@@ -4,6 +4,7 @@ from collections import deque
 from typing import Protocol
 
 from kvstore.wire.http2.header_encoder import Fields
+from kvstore.wire.http2.request_head import RequestHead
 
 
 class Consumer(Protocol):
@@ -47,6 +48,7 @@ class Stream:
         "consumer",
         "content_length",
         "has_headers",
+        "head",
         "id",
         "is_open",
         "is_remote_closed",
@@ -70,6 +72,8 @@ class Stream:
         """The peer has sent END_STREAM."""
         self.has_headers = False
         """Response headers have been sent."""
+        self.head: RequestHead | None = None
+        """What was asked, while it waits for its body without a consumer."""
         self.consumer: Consumer | None = None
         self.content_length: int | None = None
         self.received_bytes = 0
