@@ -1,0 +1,401 @@
+"""The peer network of one member: an asyncio shell around `PeerSession`s.
+
+Each member dials each other one and sends on the connection it dialled, so a *link* is a pair of
+connections, one each way. It is up while both are; when one ends the other is closed, so that
+nothing of an old link can arrive during the next one (F17).
+"""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from kvstore.base.clock import Clock
+from kvstore.base.entropy import Entropy
+from kvstore.base.errors import ProtocolError
+from kvstore.base.ids import MemberId
+from kvstore.base.limits import KIB, Limits
+from kvstore.raft.peer_address import PeerAddress
+from kvstore.raft.peer_session import (
+    Channel,
+    Greeted,
+    Message,
+    PeerIdentity,
+    PeerSession,
+    Refusal,
+    Refused,
+)
+
+logger = logging.getLogger(__name__)
+
+_RETRY_MIN_S = 0.05
+_RETRY_MAX_S = 1.0
+_DIAL_TIMEOUT_S = 5.0
+_TICK_S = 0.5
+_UNSENT_BYTES_MAX = 512 * KIB
+"""In the socket's buffer; what is above waits in the session, where priorities hold."""
+
+
+class PeerInbox(Protocol):
+    """What the member does with what arrives. Called on the loop, never from within `send`.
+
+    Nothing but a `ProtocolError` may come out of it: a member that fails stops itself.
+    """
+
+    def peer_connected(self, member: MemberId) -> None:
+        """The link to `member` is up, both ways."""
+        ...
+
+    def peer_disconnected(self, member: MemberId) -> None:
+        """It is down; what was under way may be lost."""
+        ...
+
+    def peer_message(self, member: MemberId, channel: Channel, payload: bytes) -> None:
+        """A message; a `ProtocolError` closes the link."""
+        ...
+
+    def peer_refused(self, member: MemberId, reason: Refusal) -> None:
+        """`member` does not talk to this one. After `Refusal.REMOVED` this member has to stop."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PeerTls:
+    """Contexts that demand and show certificates: mutual TLS."""
+
+    server: ssl.SSLContext
+    client: ssl.SSLContext
+
+
+class PeerTransport:
+    """All links of one member."""
+
+    def __init__(  # noqa: PLR0913 - the doors of the port, each of another kind
+        self,
+        identity: PeerIdentity,
+        inbox: PeerInbox,
+        clock: Clock,
+        entropy: Entropy,
+        *,
+        limits: Limits,
+        tls: PeerTls | None = None,
+    ) -> None:
+        """Prepare; `run` listens and dials."""
+        self.identity = identity
+        self.inbox = inbox
+        self.clock = clock
+        self.limits = limits
+        self.removed: frozenset[MemberId] = frozenset()
+        """Members that are refused, for good."""
+        self._entropy = entropy
+        self._tls = tls
+        self._links: dict[MemberId, _Link] = {}
+        self._addresses: dict[MemberId, tuple[str, ...]] = {}
+        self._dialling: dict[MemberId, asyncio.Task[None]] = {}
+        self._tasks: asyncio.TaskGroup | None = None
+        self._connections: set[_Connection] = set()
+
+    async def run(self, listen_urls: Sequence[str], *, ready: asyncio.Event | None = None) -> None:
+        """Listen and dial until cancelled.
+
+        Raises:
+            OSError: an address cannot be listened on.
+        """
+        loop = asyncio.get_running_loop()
+        servers: list[asyncio.Server] = []
+        try:
+            for url in listen_urls:
+                address = PeerAddress.of(url)
+                servers.append(
+                    await loop.create_server(
+                        lambda: _Connection(self, dialled=None),
+                        address.host,
+                        address.port,
+                        ssl=self._context(address, is_server=True),
+                    )
+                )
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                tasks.create_task(self._tick())
+                self.set_peers(self._addresses)
+                if ready is not None:
+                    ready.set()
+        finally:
+            self._tasks = None
+            for server in servers:
+                server.close()
+            for connection in list(self._connections):
+                connection.abort()
+
+    def set_peers(self, peer_urls: Mapping[MemberId, tuple[str, ...]]) -> None:
+        """Keep a link to exactly these members, at these URLs (the own id is ignored)."""
+        wanted = {
+            member: urls for member, urls in peer_urls.items() if member != self.identity.member_id
+        }
+        for member in [known for known in self._dialling if wanted.get(known) != self._at(known)]:
+            self._dialling.pop(member).cancel()
+            if member not in wanted and member in self._links:
+                self._links[member].close()
+        self._addresses = wanted
+        if self._tasks is not None:
+            for member in sorted(wanted.keys() - self._dialling.keys()):
+                self._dialling[member] = self._tasks.create_task(self._dial(member))
+
+    def send(self, member: MemberId, channel: Channel, payload: bytes) -> bool:
+        """Queue a message for this loop iteration's write; False: dropped, or no link."""
+        link = self._links.get(member)
+        outgoing = link.outgoing if link is not None else None
+        return outgoing is not None and outgoing.send(channel, payload)
+
+    def has_room(self, member: MemberId, channel: Channel) -> bool:
+        """Whether bulk may be queued now; ask again after a moment if not."""
+        link = self._links.get(member)
+        outgoing = link.outgoing if link is not None else None
+        return outgoing is not None and outgoing.session.has_room(channel)
+
+    def is_linked(self, member: MemberId) -> bool:
+        """Whether the link to `member` is up."""
+        return member in self._links and self._links[member].is_up
+
+    def flush(self) -> None:
+        """Write what is queued now, in place of at the end of this loop iteration."""
+        for link in self._links.values():
+            if link.outgoing is not None:
+                link.outgoing.flush()
+
+    # --- what connections report ----------------------------------------------------------------
+
+    def opened(self, connection: "_Connection") -> None:
+        """Know a connection, so that it is closed in the end."""
+        self._connections.add(connection)
+
+    def greeted(self, connection: "_Connection", member: MemberId) -> None:
+        """Make a connection that was found right one half of a link."""
+        link = self._links.get(member)
+        if link is None:
+            link = self._links[member] = _Link(self.inbox, member)
+        link.take(connection)
+
+    def closed(self, connection: "_Connection") -> None:
+        """Forget a connection, and with it its link."""
+        self._connections.discard(connection)
+        member = connection.session.peer
+        if member is not None and member in self._links:
+            self._links[member].lose(connection)
+
+    # --- tasks ----------------------------------------------------------------------------------
+
+    def _at(self, member: MemberId) -> tuple[str, ...] | None:
+        return self._addresses.get(member)
+
+    def _context(self, address: PeerAddress, *, is_server: bool) -> ssl.SSLContext | None:
+        if not address.is_tls:
+            return None
+        if self._tls is None:
+            raise ValueError(f"no certificates for {address.host}:{address.port}")
+        return self._tls.server if is_server else self._tls.client
+
+    async def _dial(self, member: MemberId) -> None:
+        """Keep a connection to `member`; tries its URLs in turn."""
+        loop = asyncio.get_running_loop()
+        urls = self._addresses[member]
+        wait_s, attempt = _RETRY_MIN_S, 0
+        while urls:
+            address = PeerAddress.of(urls[attempt % len(urls)])
+            attempt += 1
+            connection = _Connection(self, dialled=member)
+            try:
+                async with asyncio.timeout(_DIAL_TIMEOUT_S):
+                    await loop.create_connection(
+                        lambda made=connection: made,
+                        address.host,
+                        address.port,
+                        ssl=self._context(address, is_server=False),
+                    )
+            except (OSError, TimeoutError) as problem:
+                logger.debug("cannot reach peer", extra={"peer": member, "error": str(problem)})
+            else:
+                try:
+                    await connection.is_over.wait()
+                finally:
+                    connection.abort()
+                if connection.session.peer is not None:
+                    wait_s = _RETRY_MIN_S
+            await asyncio.sleep(wait_s * (0.5 + self._entropy.fraction()))
+            wait_s = min(2 * wait_s, _RETRY_MAX_S)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(_TICK_S)
+            now = self.clock.monotonic()
+            for connection in list(self._connections):
+                connection.tick(now)
+
+
+class _Link:
+    """The two connections between this member and another."""
+
+    def __init__(self, inbox: PeerInbox, member: MemberId) -> None:
+        self._inbox = inbox
+        self._member = member
+        self.outgoing: _Connection | None = None
+        self.incoming: _Connection | None = None
+        self.is_up = False
+
+    def take(self, connection: "_Connection") -> None:
+        """Add a half; one of the same direction is an older one, whose link is over."""
+        if connection.is_outgoing:
+            older, self.outgoing = self.outgoing, connection
+        else:
+            older, self.incoming = self.incoming, connection
+        if older is not None:
+            other = self.incoming if connection.is_outgoing else self.outgoing
+            older.abort()
+            if self.is_up and other is not None:
+                self._end(other)
+        if self.outgoing is not None and self.incoming is not None:
+            self.is_up = True
+            self._inbox.peer_connected(self._member)
+
+    def lose(self, connection: "_Connection") -> None:
+        """A half is gone: the other one ends with it."""
+        if connection is self.outgoing:
+            self.outgoing, other = None, self.incoming
+        elif connection is self.incoming:
+            self.incoming, other = None, self.outgoing
+        else:
+            return
+        if self.is_up and other is not None:
+            self._end(other)
+
+    def close(self) -> None:
+        """End both halves."""
+        for connection in (self.outgoing, self.incoming):
+            if connection is not None:
+                connection.abort()
+
+    def _end(self, other: "_Connection") -> None:
+        self.is_up = False
+        if other is self.outgoing:
+            self.outgoing = None
+        else:
+            self.incoming = None
+        other.abort()
+        self._inbox.peer_disconnected(self._member)
+
+
+class _Connection(asyncio.Protocol):
+    """One socket and its session."""
+
+    def __init__(self, network: PeerTransport, *, dialled: MemberId | None) -> None:
+        self._network = network
+        self.is_outgoing = dialled is not None
+        self.session = PeerSession(
+            network.identity,
+            dialled=dialled,
+            removed=network.removed,
+            limits=network.limits,
+            now=network.clock.monotonic(),
+        )
+        self.is_over = asyncio.Event()
+        self._dialled = dialled
+        self._transport: asyncio.Transport | None = None
+        self._is_paused = False
+        self._is_flush_due = False
+
+    # --- asyncio.Protocol -----------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.set_write_buffer_limits(high=_UNSENT_BYTES_MAX)
+        self._network.opened(self)
+        self.flush()
+
+    def data_received(self, data: bytes) -> None:
+        if self.is_over.is_set():
+            return
+        try:
+            for event in self.session.receive_data(data, self._network.clock.monotonic()):
+                self._handle(event)
+                if self.is_over.is_set():
+                    return
+        except ProtocolError as problem:
+            self._give_up(problem)
+            return
+        self.flush()
+
+    def pause_writing(self) -> None:
+        self._is_paused = True
+
+    def resume_writing(self) -> None:
+        self._is_paused = False
+        self.flush()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self.is_over.set()
+        self._network.closed(self)
+
+    # --- the network ----------------------------------------------------------------------------
+
+    def send(self, channel: Channel, payload: bytes) -> bool:
+        """Queue a message; it is written at the end of this loop iteration."""
+        is_queued = self.session.send(channel, payload)
+        if not self._is_flush_due:
+            self._is_flush_due = True
+            asyncio.get_running_loop().call_soon(self.flush)
+        return is_queued
+
+    def flush(self) -> None:
+        """Write what waits, in one call, unless the socket is full."""
+        self._is_flush_due = False
+        while self._transport is not None and not self._is_paused:
+            data = self.session.data_to_send()
+            if not data:
+                return
+            self._transport.write(data)
+
+    def tick(self, now: float) -> None:
+        """Ping, or give up a silent peer."""
+        if now < self.session.next_deadline():
+            return
+        try:
+            self.session.handle_deadline(now)
+        except ProtocolError as problem:
+            self._give_up(problem)
+        else:
+            self.flush()
+
+    def abort(self) -> None:
+        """Close at once; nothing more is delivered."""
+        self.is_over.set()
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _handle(self, event: Greeted | Message | Refused) -> None:
+        network = self._network
+        match event:
+            case Message():
+                member = self.session.peer
+                assert member is not None
+                network.inbox.peer_message(member, event.channel, event.payload)
+            case Greeted():
+                network.greeted(self, event.member)
+            case Refused():
+                if self._dialled is not None:
+                    network.inbox.peer_refused(self._dialled, event.reason)
+                self.abort()
+
+    def _give_up(self, problem: ProtocolError) -> None:
+        """Say what is still to be said, and close."""
+        logger.warning(
+            "closing peer connection",
+            extra={"peer": self.session.peer or self._dialled, "reason": str(problem)},
+        )
+        self.is_over.set()
+        if self._transport is not None:
+            self._transport.write(self.session.data_to_send())
+            self._transport.close()
