@@ -5,7 +5,6 @@ a power cut. The map is opened once, far larger than the quota, and never resize
 the page pin of open readers without a word, and the pin is what makes checkpoints sound.
 """
 
-import fcntl
 import os
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -15,13 +14,18 @@ from pathlib import Path
 import lmdb
 
 from kvstore.backend.backend import SLICE
+from kvstore.backend.checkpoint import (
+    Checkpointer,
+    PinnedCheckpoint,
+    begin_directory,
+    restore,
+)
+from kvstore.backend.directory_lock import lock_directory
 from kvstore.backend.disk_space import allocate, can_allocate, require_free
 from kvstore.backend.lmdb_file import DATA_FILE, read_metas
 from kvstore.backend.schema import Tree
-from kvstore.base.errors import MemberFailed, StorageFull
+from kvstore.base.errors import StorageFull
 from kvstore.base.limits import GIB, MIB
-
-LOCK_FILE = "keyspace.lock"
 
 _ENGINE = 0
 """`lib_version` of LMDB 0.9: the 1.0 engine that py-lmdb also carries fails under writemap."""
@@ -41,10 +45,6 @@ _PAGES_PER_CHANGE = 12
 """Leaf, branches and a split in each of two trees."""
 
 _Trees = dict[Tree, lmdb._Database]  # noqa: SLF001 - the binding has no public name for it
-
-
-class KeyspaceInUse(MemberFailed):
-    """Another process has this keyspace open."""
 
 
 class _LmdbReader:
@@ -188,14 +188,18 @@ class LmdbBackend:
     def __init__(self, directory: Path, *, quota_bytes: int) -> None:
         """Open `directory`, made if it is missing, and hold its lock until `close`.
 
+        Brought back to its checkpoint first if a power cut may have damaged it. Waits for the disk.
+
         Raises:
             KeyspaceInUse: another process has it open.
-            CorruptKeyspace: the data file is none of LMDB 0.9's.
+            CorruptKeyspace: the data file is none of LMDB 0.9's, or cannot be restored.
             StorageFull: there is no space for even an empty keyspace.
         """
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
-        self._lock = _lock(directory)
+        self._lock = lock_directory(directory)
+        restore(directory, sync_failed=False)
+        begin_directory(directory)
         data_file = directory / DATA_FILE
         if data_file.exists() and data_file.stat().st_size:
             read_metas(data_file)
@@ -217,6 +221,8 @@ class LmdbBackend:
         )
         # A reader slot of a process that died would hold its pages for ever.
         self.env.reader_check()
+        # Before the trees are made, which writes: the last run's pins ended with it.
+        self._checkpointer = Checkpointer(directory, self.env, self._file)
         self._trees: _Trees = {tree: self.env.open_db(tree.value) for tree in Tree}
         self._page_bytes = self.env.stat()["psize"]
         self._allocated_bytes = 0
@@ -229,9 +235,9 @@ class LmdbBackend:
         """Return the write transaction."""
         return LmdbWriteTxn(self.env.begin(write=True), self._trees)
 
-    def pin(self) -> "lmdb.Transaction[bytes]":
-        """Return a read transaction of the engine itself, for a checkpoint to hold."""
-        return self.env.begin()
+    def begin_checkpoint(self) -> PinnedCheckpoint:
+        """Pin the last commit, between two write transactions."""
+        return self._checkpointer.begin()
 
     def reserve(self, upcoming_bytes: int) -> None:
         """Allocate up to the last page in use plus all that the next transaction could add.
@@ -265,6 +271,7 @@ class LmdbBackend:
 
     def close(self) -> None:
         """Close the environment and let others have it."""
+        self._checkpointer.close()
         self.env.close()
         os.close(self._file)
         os.close(self._lock)
@@ -277,13 +284,3 @@ class LmdbBackend:
         """
         changes = upcoming_bytes // _CHANGE_BYTES + 1
         return changes * _PAGES_PER_CHANGE + 4 * upcoming_bytes // self._page_bytes
-
-
-def _lock(directory: Path) -> int:
-    descriptor = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise KeyspaceInUse(f"{directory} is open in another process") from error
-    return descriptor
