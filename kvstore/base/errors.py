@@ -11,7 +11,6 @@ The texts are matched by clients (Go's rpctypes maps by description), so they ar
 """
 
 from enum import IntEnum
-from typing import ClassVar
 
 
 class Code(IntEnum):
@@ -43,7 +42,7 @@ class KvstoreError(Exception):
 class RpcError(KvstoreError):
     """An error that reaches a client as a gRPC status: `code` and `message` are the contract."""
 
-    code: ClassVar[Code] = Code.UNKNOWN
+    code: Code = Code.UNKNOWN
     message: str = "etcdserver: unknown error"
 
     def __init__(self, detail: str = "") -> None:
