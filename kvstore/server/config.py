@@ -11,14 +11,11 @@ from pathlib import Path
 from typing import Literal
 
 from kvstore.base.limits import GIB, KIB, Limits
+from kvstore.raft.timing import RaftTiming
 from kvstore.server import flags
 from kvstore.server.urls import Url, cluster_urls, url_texts
 
-ELECTION_TIMEOUT_MS_MAX = 50_000
-HEARTBEATS_PER_ELECTION_MIN = 5
 QUOTA_BYTES_DEFAULT = 2 * GIB
-QUOTA_BYTES_NONE = 64 * GIB
-"""What a negative quota means: all that the keyspace's map is sure to hold."""
 LOG_LEVELS = ("debug", "info", "warn", "error", "dpanic", "panic", "fatal")
 
 
@@ -87,30 +84,17 @@ class RaftConfig:
     """Between two heartbeats of a leader."""
     election_timeout_ms: int = 1000
     """Without a heartbeat before a follower campaigns; each draws from [this, twice this)."""
-    pre_vote: bool = True
-    """Ask whether an election could be won before disturbing the leader with one."""
-    initial_election_tick_advance: bool = True
-    """At a start, wait for one heartbeat only before the first election."""
 
     def problems(self) -> list[str]:
         """Return what is wrong, in etcd's words."""
-        heartbeat, election = self.heartbeat_interval_ms, self.election_timeout_ms
-        found = []
-        if heartbeat <= 0:
-            found.append(f"--heartbeat-interval must be >0 (set to {heartbeat}ms)")
-        if election <= 0:
-            found.append(f"--election-timeout must be >0 (set to {election}ms)")
-        if HEARTBEATS_PER_ELECTION_MIN * heartbeat > election:
-            found.append(
-                f"--election-timeout[{election}ms] should be at least as 5 times as "
-                f"--heartbeat-interval[{heartbeat}ms]"
+        try:
+            RaftTiming(
+                heartbeat_s=self.heartbeat_interval_ms / 1000,
+                election_s=self.election_timeout_ms / 1000,
             )
-        if election > ELECTION_TIMEOUT_MS_MAX:
-            found.append(
-                f"--election-timeout[{election}ms] is too long, and should be set less than "
-                f"{ELECTION_TIMEOUT_MS_MAX}ms"
-            )
-        return found
+        except ValueError as problem:
+            return [str(problem)]
+        return []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,8 +105,6 @@ class ClusterConfig:
     """Peer URLs by member name."""
     state: Literal["new", "existing"] = "new"
     token: str = "etcd-cluster"  # noqa: S105  a name, not a secret
-    strict_reconfig_check: bool = True
-    """Refuse membership changes that would lose the quorum."""
 
     def __str__(self) -> str:
         """Return the members as `--initial-cluster` writes them."""
@@ -167,8 +149,6 @@ class ServerConfig:
     cluster: ClusterConfig
     limits: Limits
     log: LogConfig
-    metrics: str = "basic"
-    """`basic`, or `extensive` for histograms per rpc."""
     watch_progress_interval_s: float = 600.0
     """Between two progress notices to an idle watcher that asked for them."""
     notes: tuple[str, ...] = field(default=())
@@ -182,8 +162,6 @@ class ServerConfig:
     def problems(self) -> list[str]:
         """Return everything that is wrong, whatever the data directory holds; best first."""
         found = self.listen.problems() + self.raft.problems() + self.log.problems()
-        if self.metrics not in ("basic", "extensive"):
-            found.append(f'unknown metrics level "{self.metrics}": say "basic" or "extensive"')
         if not self.name:
             found.append("--name must not be empty")
         for flag, value in (
@@ -283,14 +261,11 @@ def _config(
         raft=RaftConfig(
             heartbeat_interval_ms=values.integer("heartbeat-interval"),
             election_timeout_ms=values.integer("election-timeout"),
-            pre_vote=values.boolean("pre-vote"),
-            initial_election_tick_advance=values.boolean("initial-election-tick-advance"),
         ),
         cluster=ClusterConfig(
             initial_members=members,
             state="existing" if values.text("initial-cluster-state") == "existing" else "new",
             token=values.text("initial-cluster-token"),
-            strict_reconfig_check=values.boolean("strict-reconfig-check"),
         ),
         limits=_limits(values),
         log=LogConfig(
@@ -299,18 +274,12 @@ def _config(
             logger=values.text("logger"),
             format=values.text("log-format"),
         ),
-        metrics=values.text("metrics"),
         watch_progress_interval_s=values.duration_s("watch-progress-notify-interval"),
         notes=notes,
     )
 
 
 def _limits(values: flags.FlagValues) -> Limits:
-    quota = values.integer("quota-backend-bytes")
-    if quota == 0:
-        quota = QUOTA_BYTES_DEFAULT
-    elif quota < 0:
-        quota = QUOTA_BYTES_NONE
     return Limits(
         request_bytes_max=values.integer("max-request-bytes"),
         request_overhead_bytes=512 * KIB,
@@ -319,7 +288,7 @@ def _limits(values: flags.FlagValues) -> Limits:
         ping_interval_min_s=values.duration_s("grpc-keepalive-min-time"),
         snapshot_entries=values.integer("snapshot-count"),
         retained_entries=values.integer("snapshot-catchup-entries"),
-        quota_bytes=quota,
+        quota_bytes=values.integer("quota-backend-bytes") or QUOTA_BYTES_DEFAULT,
         compaction_batch=values.integer("compaction-batch-limit"),
     )
 

@@ -140,8 +140,6 @@ _GROUPS: dict[str, tuple[Flag, ...]] = {
         Flag(
             "election-timeout", "1000", "Milliseconds without a heartbeat to an election.", natural
         ),
-        Flag("initial-election-tick-advance", "true", "Elect faster at a start.", boolean),
-        Flag("pre-vote", "true", "Ask whether an election could be won before one.", boolean),
         Flag("snapshot-count", "10000", "Log entries between two trims of the log.", natural),
         Flag(
             "snapshot-catchup-entries",
@@ -150,7 +148,12 @@ _GROUPS: dict[str, tuple[Flag, ...]] = {
             natural,
             aliases=("experimental-snapshot-catchup-entries",),
         ),
-        Flag("quota-backend-bytes", "0", "Size that raises the NOSPACE alarm (0: 2 GiB).", integer),
+        Flag(
+            "quota-backend-bytes",
+            "0",
+            "Size that raises the NOSPACE alarm (0: 2 GiB, below: none).",
+            integer,
+        ),
         Flag("max-txn-ops", "128", "Operations in one transaction at most.", natural),
         Flag("max-request-bytes", "1572864", "Bytes in one request at most.", natural),
         Flag("max-concurrent-streams", "4294967295", "Open streams per connection.", natural),
@@ -183,14 +186,12 @@ _GROUPS: dict[str, tuple[Flag, ...]] = {
         Flag("initial-cluster", "", "Members of a new cluster: name=url,name=url."),
         Flag("initial-cluster-state", "new", "'new', or 'existing' to join.", _cluster_state),
         Flag("initial-cluster-token", "etcd-cluster", "Keeps clusters apart."),
-        Flag("strict-reconfig-check", "true", "Refuse changes that would lose quorum.", boolean),
     ),
-    "Logging and monitoring": (
+    "Logging": (
         Flag("logger", "zap", "Only 'zap' (JSON lines) exists."),
         Flag("log-level", "info", "debug, info, warn, error, panic or fatal."),
         Flag("log-outputs", "default", "'default', 'stderr', 'stdout' or file names."),
         Flag("log-format", "json", "Only 'json' exists."),
-        Flag("metrics", "basic", "'basic' or 'extensive'."),
     ),
     "Not supported yet (refused, unless given their defaults)": (
         _later("config-file", "", "settings in a YAML file; give flags or variables"),
@@ -243,6 +244,10 @@ _GROUPS: dict[str, tuple[Flag, ...]] = {
         _later("experimental-enable-lease-checkpoint", "false", "lease checkpoints", boolean),
     ),
     "Accepted without effect": (
+        _noted("pre-vote", "true", boolean),
+        _noted("initial-election-tick-advance", "true", boolean),
+        _noted("strict-reconfig-check", "true", boolean),
+        _noted("metrics", "basic"),
         _noted("enable-grpc-gateway", "true", boolean),
         _noted("max-snapshots", "5", natural),
         _noted("max-wals", "5", natural),

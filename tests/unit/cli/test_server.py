@@ -5,6 +5,7 @@ import json
 import pytest
 
 from kvstore.cli.server import kvstored
+from kvstore.rpc.maintenance import SERVER_VERSION
 
 
 @pytest.mark.parametrize("flag", ["--version", "-version", "version"])
@@ -13,7 +14,7 @@ def test_the_version_begins_with_the_line_that_scripts_parse(
 ) -> None:
     assert kvstored([flag], {}) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "etcd Version: 3.6.12"
+    assert lines[0] == f"etcd Version: {SERVER_VERSION}"
     assert [line.partition(":")[0] for line in lines[1:]] == ["Git SHA", "Go Version", "Go OS/Arch"]
 
 
