@@ -7,8 +7,8 @@ import pytest
 from google.protobuf.message import Message
 
 from kvstore.wire.pb import rpc_pb2
-from tests.conformance.differential.target import Outcome, Target
 from tests.support.cluster_process import ClusterProcess, Program
+from tests.support.target import Outcome, Target
 
 pytestmark = [pytest.mark.etcd, pytest.mark.slow]
 

@@ -1,4 +1,4 @@
-"""One member of three left, on the real etcd and on ours: what still answers, and how the rest fails.
+"""One member of three left, on the real etcd and on ours: what still answers, how the rest fails.
 
 Ten of each call at once, since each waits for the server's own timeout of 7 s.
 """
@@ -9,8 +9,8 @@ import pytest
 from google.protobuf.message import Message
 
 from kvstore.wire.pb import rpc_pb2
-from tests.conformance.differential.target import Target
 from tests.support.cluster_process import ClusterProcess, Program, wait_until
+from tests.support.target import Target
 
 pytestmark = [pytest.mark.etcd, pytest.mark.slow]
 

@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from kvstore.wire.pb import kv_pb2, rpc_pb2
 from tests.conformance.differential.differences import Allowed
 from tests.conformance.differential.operations import Unary
-from tests.conformance.differential.target import Outcome
+from tests.support.target import Outcome
 
 TTL_TOLERANCE_S = 20
 """Whole seconds that two answers about one lease may lie apart: the clusters granted it apart."""

@@ -20,7 +20,7 @@ from tests.conformance.differential.operations import (
     ReopenStream,
     Unary,
 )
-from tests.conformance.differential.target import Outcome
+from tests.support.target import Outcome
 
 STREAMS = 3
 WATCHERS_PER_STREAM_MAX = 6

@@ -6,7 +6,7 @@ from google.protobuf.message import Message
 
 from kvstore.wire.pb import rpc_pb2
 from tests.conformance.differential.differences import Allowed
-from tests.conformance.differential.target import Outcome
+from tests.support.target import Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

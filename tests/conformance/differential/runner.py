@@ -22,8 +22,8 @@ from tests.conformance.differential.operations import (
     Unary,
 )
 from tests.conformance.differential.statistics import Statistics
-from tests.conformance.differential.target import Outcome, Target
 from tests.conformance.differential.watching import History, Side, StreamPair
+from tests.support.target import Outcome, Target
 
 CONSENSUS = frozenset({"Put", "DeleteRange", "Txn", "Compact", "LeaseGrant", "LeaseRevoke"})
 """Decided by the log; all else may answer from a member's own state, so a barrier goes first."""

@@ -13,7 +13,7 @@ from kvstore.base.key_range import KeyRange
 from kvstore.wire.pb import kv_pb2, rpc_pb2
 from tests.conformance.differential.comparing import Identity, Mismatch, shown
 from tests.conformance.differential.differences import Allowed
-from tests.conformance.differential.target import StreamSilent, Target
+from tests.support.target import StreamSilent, Target
 
 PROGRESS_ID = -1
 PROGRESS_RETRY_S = 0.2

@@ -6,6 +6,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import grpc
 from google.protobuf.message import Message
@@ -17,6 +18,9 @@ _CHANNEL_OPTIONS = (
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
     ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 500),
 )
 _UNSYNCED_GAUGE = "etcd_debugging_mvcc_slow_watcher_total"
 
@@ -81,9 +85,14 @@ class Outcome:
 class Pending:
     """A call on its way."""
 
-    def __init__(self, future: grpc.Future, call: grpc.Call) -> None:
+    def __init__(self, future: "grpc.Future[Message]", call: grpc.Call) -> None:
         self._future = future
         self._call = call
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the call has ended."""
+        return self._future.done()
 
     def outcome(self) -> Outcome:
         """Wait for the end of the call."""
@@ -91,6 +100,15 @@ class Pending:
         if error is not None:
             return Outcome(self._call.code().name, self._call.details() or "", None)
         return Outcome("OK", "", self._future.result())
+
+
+class ResponseIterator(Protocol):
+    """What grpc returns for a streaming call."""
+
+    def __iter__(self) -> Iterator[Message]: ...
+    def cancel(self) -> bool: ...
+    def code(self) -> grpc.StatusCode: ...
+    def details(self) -> str | None: ...
 
 
 class StreamEnded(Exception):
@@ -104,7 +122,7 @@ class StreamSilent(Exception):
 class Stream:
     """One bidirectional stream: requests go in, responses pile up in a list in their order."""
 
-    def __init__(self, multi_callable: Callable[[Iterator[Message]], grpc.Call]) -> None:
+    def __init__(self, multi_callable: Callable[[Iterator[Message]], ResponseIterator]) -> None:
         self._requests: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._arrived = threading.Condition()
         self._ended: str | None = None
@@ -165,7 +183,7 @@ class Target:
         ]
         self._methods: dict[tuple[int, str], grpc.UnaryUnaryMultiCallable[Message, Message]] = {}
 
-    def start(
+    def start(  # noqa: PLR0913 - the options of a grpc call
         self,
         rpc: str,
         request: Message,
@@ -173,6 +191,7 @@ class Target:
         *,
         timeout_s: float = RPC_TIMEOUT_S,
         metadata: tuple[tuple[str, str], ...] = (),
+        wait_for_ready: bool = True,
     ) -> Pending:
         """Send a unary request; the answer is waited for by `Pending.outcome`."""
         method = self._methods.get((member, rpc))
@@ -183,12 +202,32 @@ class Target:
                 request_serializer=shape.request.SerializeToString,
                 response_deserializer=shape.response.FromString,
             )
-        call = method.future(request, timeout=timeout_s, metadata=metadata, wait_for_ready=True)
+        call = method.future(
+            request, timeout=timeout_s, metadata=metadata, wait_for_ready=wait_for_ready
+        )
         return Pending(call, call)
 
     def call(self, rpc: str, request: Message, member: int = 0) -> Outcome:
         """Send a unary request and wait for its outcome."""
         return self.start(rpc, request, member).outcome()
+
+    def leader(self) -> int:
+        """The number of the member that leads, as some member sees it; waits for one."""
+        deadline = time.monotonic() + RPC_TIMEOUT_S
+        while time.monotonic() < deadline:
+            ids, leaders = {}, set[int]()
+            for member in range(len(self.endpoints)):
+                call = self.start(
+                    "Status", rpc_pb2.StatusRequest(), member, timeout_s=1, wait_for_ready=False
+                )
+                response = call.outcome().response
+                if isinstance(response, rpc_pb2.StatusResponse):
+                    ids[response.header.member_id] = member
+                    leaders.add(response.leader)
+            if len(leaders) == 1 and (leader := leaders.pop()) in ids:
+                return ids[leader]
+            time.sleep(0.05)
+        raise TimeoutError(f"{self.name}: no leader that all running members agree on")
 
     def barrier(self, member: int) -> int:
         """Wait until `member` has applied all that was answered so far; return its revision."""
