@@ -14,7 +14,9 @@ Read in this order: `revision`, `layout` (the trees as bytes), `store` (the way 
 `read_view` with `range` and `history`, `compaction`, `hash`.
 """
 
+from kvstore.mvcc.compaction import Removal
 from kvstore.mvcc.event import Changes, Event, Previous
+from kvstore.mvcc.hash import HashResult, HashSlices
 from kvstore.mvcc.key_value import KeyValue, decode_key_value
 from kvstore.mvcc.range import RangeQuery, RangeResult, RangeTail
 from kvstore.mvcc.read_view import ReadView
@@ -24,6 +26,8 @@ from kvstore.mvcc.write_txn import KeyspaceWriter
 __all__ = [
     "Changes",
     "Event",
+    "HashResult",
+    "HashSlices",
     "KeyValue",
     "KeyspaceWriter",
     "Previous",
@@ -31,6 +35,7 @@ __all__ = [
     "RangeResult",
     "RangeTail",
     "ReadView",
+    "Removal",
     "Store",
     "decode_key_value",
 ]

@@ -1,0 +1,130 @@
+"""What a log entry holds: batches of requests, each as its client sent it.
+
+    entry     := format (u8 = 1) batch*
+    batch     := origin (u64) incarnation (u64) sequence (u64)
+                 operations (u32) bytes (u32) operation*
+    operation := kind (u8) length (u32) payload
+
+Little endian. A batch is what one member collected in one turn; (origin, incarnation, sequence) is
+its identity, by which the origin finds the callers that wait. The payload of an operation is the
+request's protobuf message; whatever members could decide differently (a lease id) is already chosen
+in it.
+"""
+
+from collections.abc import Iterator, Sequence
+from enum import IntEnum
+from struct import Struct, error
+from typing import NamedTuple
+
+from kvstore.base.errors import CorruptWal
+from kvstore.base.ids import MemberId
+
+ENTRY_FORMAT = b"\x01"
+
+_BATCH = Struct("<QQQII")
+_OPERATION = Struct("<BI")
+
+OPERATION_OVERHEAD_BYTES = _OPERATION.size
+BATCH_OVERHEAD_BYTES = _BATCH.size
+
+
+class OperationKind(IntEnum):
+    """Which request an operation holds; numbers are stored and never reused."""
+
+    PUT = 1
+    DELETE_RANGE = 2
+    TXN = 3
+    COMPACT = 4
+    LEASE_GRANT = 5
+    LEASE_REVOKE = 6
+    ALARM = 7
+    MEMBER_ATTRIBUTES = 8
+    """kvstorepb.MemberAttributes, preceded by the member's id (u64)."""
+
+
+class BatchId(NamedTuple):
+    """Who collected a batch, in which life of its process, and as which one."""
+
+    origin: MemberId
+    incarnation: int
+    sequence: int
+
+
+class Batch(NamedTuple):
+    """A decoded batch: (kind, payload) in the order in which they are to be applied."""
+
+    id: BatchId
+    operations: list[tuple[int, bytes]]
+
+
+def encode_batch(batch_id: BatchId, operations: Sequence[tuple[int, bytes]]) -> bytes:
+    """Return the bytes of one batch, as it travels to the leader and stands in the entry."""
+    parts = [b""]
+    for kind, payload in operations:
+        parts.append(_OPERATION.pack(kind, len(payload)))
+        parts.append(payload)
+    body_bytes = sum(map(len, parts))
+    parts[0] = _BATCH.pack(*batch_id, len(operations), body_bytes)
+    return b"".join(parts)
+
+
+def encode_entry(batches: Sequence[bytes]) -> bytes:
+    """Return the entry that holds these encoded batches."""
+    return b"".join([ENTRY_FORMAT, *batches])
+
+
+def batch_id_of(encoded: bytes) -> BatchId:
+    """Return the identity of an encoded batch, after checking that its frame is whole.
+
+    Raises:
+        ValueError: these bytes are not one batch.
+    """
+    if len(encoded) < _BATCH.size:
+        raise ValueError("batch is cut short")
+    origin, incarnation, sequence, _, body_bytes = _BATCH.unpack_from(encoded)
+    if body_bytes != len(encoded) - _BATCH.size:
+        raise ValueError("batch has another length than it says")
+    return BatchId(origin, incarnation, sequence)
+
+
+def check_batch(encoded: bytes) -> BatchId:
+    """Return the identity of a batch that came from a peer, after checking all of its frame.
+
+    Raises:
+        ValueError: these bytes are not one batch of known operations.
+    """
+    batch_id = batch_id_of(encoded)
+    try:
+        (batch,) = decode_entry(ENTRY_FORMAT + encoded)
+    except CorruptWal as damage:
+        raise ValueError(str(damage)) from damage
+    for kind, _ in batch.operations:
+        OperationKind(kind)
+    return batch_id
+
+
+def decode_entry(data: bytes) -> Iterator[Batch]:
+    """Yield the batches of an entry.
+
+    Raises:
+        CorruptWal: the bytes are none that `encode_entry` made. The member must stop.
+    """
+    if data[:1] != ENTRY_FORMAT:
+        raise CorruptWal(f"log entry of unknown format {data[:1]!r}")
+    position, end = 1, len(data)
+    try:
+        while position < end:
+            origin, incarnation, sequence, count, body_bytes = _BATCH.unpack_from(data, position)
+            position += _BATCH.size
+            batch_end = position + body_bytes
+            operations = []
+            for _ in range(count):
+                kind, length = _OPERATION.unpack_from(data, position)
+                position += 5
+                operations.append((kind, data[position : position + length]))
+                position += length
+            if position != batch_end or position > end:
+                raise CorruptWal("log entry holds a batch of another length than it says")
+            yield Batch(BatchId(MemberId(origin), incarnation, sequence), operations)
+    except error as damage:
+        raise CorruptWal("log entry is cut short") from damage

@@ -1,0 +1,108 @@
+"""The keyspace's requests, carried out on one turn's writer together with the leases they touch."""
+
+from kvstore.apply.reply import Reply, delete_range_body, put_body, range_body
+from kvstore.apply.requests import PutRequest, decode_put, plain_put
+from kvstore.backend.backend import WriteTxn
+from kvstore.base.errors import KeyNotFound, LeaseNotFound
+from kvstore.base.ids import LeaseId
+from kvstore.base.key_range import KeyRange
+from kvstore.lease import Lessor
+from kvstore.mvcc import KeyspaceWriter, Previous, RangeQuery, decode_key_value
+from kvstore.wire.pb import rpc_pb2
+
+
+class Operations:
+    """One turn's changes: `txn` holds them, `writer` the keyspace's part, `lessor` the leases'."""
+
+    __slots__ = ("lessor", "txn", "writer")
+
+    def __init__(self, txn: WriteTxn, writer: KeyspaceWriter, lessor: Lessor) -> None:
+        self.txn = txn
+        self.writer = writer
+        self.lessor = lessor
+
+    # --- whole requests: check, then write
+
+    def put(self, raw: bytes) -> Reply:
+        """Apply a PutRequest.
+
+        Raises:
+            RequestRefused: its lease, or the key whose value or lease it keeps, is not there.
+        """
+        plain = plain_put(raw)
+        if plain is not None:
+            key, value = plain
+            previous = self.writer.put(key, value, 0)
+            if previous is not None and previous.lease:
+                self.lessor.detach(self.txn, LeaseId(previous.lease), key)
+            return Reply(self.writer.end_request(), b"")
+        request = decode_put(raw)
+        if request.lease and not self.lessor.exists(LeaseId(request.lease)):
+            raise LeaseNotFound
+        if request.ignore_value or request.ignore_lease:
+            self._require(request.key)
+        body = self.put_body(request)
+        return Reply(self.writer.end_request(), body)
+
+    def delete_range(self, raw: bytes) -> Reply:
+        """Apply a DeleteRangeRequest; it is never refused."""
+        body = self.delete_range_body(rpc_pb2.DeleteRangeRequest.FromString(raw))
+        return Reply(self.writer.end_request(), body)
+
+    def compact(self, raw: bytes) -> Reply:
+        """Apply a CompactionRequest: logically at once, the removal follows in slices.
+
+        Raises:
+            RequestRefused: the revision is compacted already, or does not exist yet.
+        """
+        self.writer.compact(rpc_pb2.CompactionRequest.FromString(raw).revision)
+        return Reply(self.writer.revision, b"")
+
+    # --- parts of a transaction: checked before, cannot fail
+
+    def check_put_in_txn(self, request: PutRequest) -> None:
+        """Raise what would refuse this put, seen from before the transaction."""
+        if request.ignore_value or request.ignore_lease:
+            self._require(request.key)
+        if request.lease and not self.lessor.exists(LeaseId(request.lease)):
+            raise LeaseNotFound
+
+    def put_body(self, request: PutRequest) -> bytes:
+        """Write one key; return PutResponse without its header."""
+        key, value, lease = request.key, request.value, request.lease
+        if request.ignore_value or request.ignore_lease:
+            kept = self.writer.get(key)
+            if kept is not None and request.ignore_value:
+                value = decode_key_value(kept.key_value).value
+            if kept is not None and request.ignore_lease:
+                lease = kept.lease
+        previous = self.writer.put(key, value, lease)
+        old_lease = 0 if previous is None else previous.lease
+        if old_lease != lease:
+            if old_lease:
+                self.lessor.detach(self.txn, LeaseId(old_lease), key)
+            if lease:
+                self.lessor.attach(self.txn, LeaseId(lease), key)
+        return put_body(previous.key_value if previous is not None and request.prev_kv else None)
+
+    def delete_range_body(self, request: rpc_pb2.DeleteRangeRequest) -> bytes:
+        """Delete the keys of a range; return DeleteRangeResponse without its header."""
+        deleted = self.delete(KeyRange.of(request.key, request.range_end))
+        previous = [version.key_value for version in deleted] if request.prev_kv else []
+        return delete_range_body(len(deleted), previous)
+
+    def delete(self, keys: KeyRange) -> list[Previous]:
+        """Delete the live keys of `keys`, detach their leases, and return what they were."""
+        deleted = self.writer.delete_range(keys)
+        for version in deleted:
+            if version.lease:
+                self.lessor.detach(self.txn, LeaseId(version.lease), version.key)
+        return deleted
+
+    def range_body(self, query: RangeQuery) -> bytes:
+        """Read with this request's own writes in sight; return RangeResponse without its header."""
+        return range_body(self.writer.range(query))
+
+    def _require(self, key: bytes) -> None:
+        if self.writer.get(key) is None:
+            raise KeyNotFound

@@ -1,0 +1,87 @@
+"""Requests of the keyspace, decoded: the commonest shapes by hand, the rest by upb."""
+
+from typing import NamedTuple
+
+from kvstore.base.key_range import KeyRange
+from kvstore.mvcc import RangeQuery
+from kvstore.wire.pb import rpc_pb2
+
+_KEY_TAG = 0x0A
+_VALUE_TAG = 0x12
+_LENGTH_MORE = 0x80
+_VARINT_TWO_BYTES_MAX = 1 << 14
+
+
+class PutRequest(NamedTuple):
+    """rpc.proto PutRequest."""
+
+    key: bytes
+    value: bytes
+    lease: int = 0
+    prev_kv: bool = False
+    ignore_value: bool = False
+    ignore_lease: bool = False
+
+
+def plain_put(raw: bytes) -> tuple[bytes, bytes] | None:
+    """Return (key, value) of a put that has no other field, or None: then use `decode_put`.
+
+    Saves half a microsecond of the five that a put may cost; `decode_put` is the model.
+    """
+    size = len(raw)
+    if size < 3 or raw[0] != _KEY_TAG:  # noqa: PLR2004 - tag, length, one byte of key
+        return None
+    key_end = raw[1] + 2
+    if raw[1] >= _LENGTH_MORE or raw[1] == 0 or size < key_end + 2 or raw[key_end] != _VALUE_TAG:
+        return None
+    length = raw[key_end + 1]
+    value_start = key_end + 2
+    if length >= _LENGTH_MORE:
+        if size <= value_start or raw[value_start] >= _LENGTH_MORE:
+            return None
+        length = length & 0x7F | raw[value_start] << 7
+        value_start += 1
+    if value_start + length != size:
+        return None
+    return raw[2:key_end], raw[value_start:]
+
+
+def plain_range_key(raw: bytes) -> bytes | None:
+    """Return the key of a range request that has no other field, or None: then use upb."""
+    if len(raw) < 3 or raw[0] != _KEY_TAG or raw[1] + 2 != len(raw):  # noqa: PLR2004
+        return None
+    return raw[2:]
+
+
+def put_of(message: rpc_pb2.PutRequest) -> PutRequest:
+    """Return the values of a decoded message."""
+    return PutRequest(
+        message.key,
+        message.value,
+        message.lease,
+        message.prev_kv,
+        message.ignore_value,
+        message.ignore_lease,
+    )
+
+
+def decode_put(raw: bytes) -> PutRequest:
+    """Decode any put."""
+    return put_of(rpc_pb2.PutRequest.FromString(raw))
+
+
+def range_query(request: rpc_pb2.RangeRequest) -> RangeQuery:
+    """Return what a range request asks of the keyspace."""
+    return RangeQuery(
+        keys=KeyRange.of(request.key, request.range_end),
+        revision=request.revision,
+        limit=request.limit,
+        sort_order=request.sort_order,
+        sort_target=request.sort_target,
+        keys_only=request.keys_only,
+        count_only=request.count_only,
+        min_mod_revision=request.min_mod_revision,
+        max_mod_revision=request.max_mod_revision,
+        min_create_revision=request.min_create_revision,
+        max_create_revision=request.max_create_revision,
+    )

@@ -1,0 +1,206 @@
+"""The replicated state machine: entries in, answers and events out, the same on every member.
+
+Applying is a function of (state, entry). All entries of a turn share one backend transaction, which
+also holds the index of the last one: both survive a crash, or neither. What refuses a request is
+decided before its first write, because the backend cannot take half a transaction back.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from struct import Struct
+
+from kvstore.apply import meta
+from kvstore.apply.alarms import CORRUPT, NOSPACE, Alarms
+from kvstore.apply.command import Batch, BatchId, OperationKind, decode_entry
+from kvstore.apply.operations import Operations
+from kvstore.apply.reply import Outcome, Reply
+from kvstore.apply.txn import apply_txn
+from kvstore.backend.backend import Backend, WriteTxn
+from kvstore.backend.schema import Tree
+from kvstore.base.errors import Corrupt, LeaseNotFound, RequestRefused, SpaceExceeded
+from kvstore.base.ids import LeaseId, LogIndex, MemberId, Term
+from kvstore.base.key_range import KeyRange
+from kvstore.lease import Lessor
+from kvstore.mvcc import Event, Store
+from kvstore.wire.pb import raft_pb2, rpc_pb2
+from kvstore.wire.protobuf import varint_field
+
+_MEMBER_ID = Struct("<Q")
+
+
+@dataclass(slots=True)
+class AppliedTurn:
+    """What one turn changed, for those who wait for it."""
+
+    batches: list[tuple[BatchId, list[Outcome]]] = field(default_factory=list)
+    events: list[tuple[int, list[Event]]] = field(default_factory=list)
+    """(revision, its events in order), ascending."""
+
+
+class StateMachine:
+    """Keys, leases, alarms and member attributes, in one backend."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.store = Store(backend)
+        stored = backend.begin_read()
+        try:
+            self.lessor = Lessor.load(stored)
+            self.alarms = Alarms(stored)
+            self.applied = meta.applied(stored)
+            self.attributes = _load_attributes(stored.scan(Tree.MEMBERS))
+        finally:
+            stored.close()
+
+    def begin_turn(self, entry_bytes: int) -> "Turn":
+        """Open the transaction of one turn, which will change about `entry_bytes`.
+
+        Raises:
+            StorageFull: the disk cannot hold the changes; nothing was written.
+        """
+        self.backend.reserve(entry_bytes)
+        return Turn(self)
+
+
+class Turn:
+    """The entries that one backend transaction applies."""
+
+    def __init__(self, machine: StateMachine) -> None:
+        self._machine = machine
+        self._txn = machine.backend.begin_write()
+        self._writer = machine.store.begin(self._txn)
+        self._operations = Operations(self._txn, self._writer, machine.lessor)
+        self._result = AppliedTurn()
+        self._applied = machine.applied
+        self._handlers: dict[int, Callable[[bytes], Reply]] = {
+            OperationKind.PUT: self._operations.put,
+            OperationKind.TXN: self._apply_txn,
+            OperationKind.DELETE_RANGE: self._operations.delete_range,
+            OperationKind.COMPACT: self._operations.compact,
+            OperationKind.LEASE_GRANT: self._grant,
+            OperationKind.LEASE_REVOKE: self._revoke,
+            OperationKind.ALARM: self._apply_alarm,
+            OperationKind.MEMBER_ATTRIBUTES: self._publish,
+        }
+
+    @property
+    def txn(self) -> WriteTxn:
+        """The transaction, for what the member itself notes in it."""
+        return self._txn
+
+    def apply(self, index: LogIndex, term: Term, command: bytes) -> None:
+        """Apply one command entry. Raises only if this member must stop."""
+        for batch in decode_entry(command):
+            self._apply_batch(batch)
+        self.skip(index, term)
+
+    def skip(self, index: LogIndex, term: Term) -> None:
+        """Note an entry that changes nothing here as applied."""
+        assert index == self._applied.index + 1, f"{index} applied after {self._applied.index}"
+        self._applied = meta.Applied(index, term)
+
+    def commit(self) -> AppliedTurn:
+        """Make the turn visible and return what it changed."""
+        machine, result = self._machine, self._result
+        meta.set_applied(self._txn, self._applied)
+        self._writer.finish()
+        self._txn.commit()
+        machine.store.commit(self._writer)
+        machine.applied = self._applied
+        result.events = self._writer.events
+        return result
+
+    def _apply_batch(self, batch: Batch) -> None:
+        outcomes: list[Outcome] = []
+        for kind, payload in batch.operations:
+            try:
+                outcomes.append(self._apply_operation(kind, payload))
+            except RequestRefused as refusal:
+                outcomes.append(refusal)
+        self._result.batches.append((batch.id, outcomes))
+
+    def _apply_operation(self, kind: int, payload: bytes) -> Reply:
+        alarms = self._machine.alarms
+        if alarms.any_raised:
+            _check_alarms(kind, payload, alarms)
+        return self._handlers[kind](payload)
+
+    def _apply_txn(self, payload: bytes) -> Reply:
+        return apply_txn(rpc_pb2.TxnRequest.FromString(payload), self._operations)
+
+    def _apply_alarm(self, payload: bytes) -> Reply:
+        request = rpc_pb2.AlarmRequest.FromString(payload)
+        return Reply(self._writer.revision, self._machine.alarms.apply(request, self._txn))
+
+    def _grant(self, payload: bytes) -> Reply:
+        request = rpc_pb2.LeaseGrantRequest.FromString(payload)
+        self._machine.lessor.grant(self._txn, LeaseId(request.ID), request.TTL)
+        return Reply(
+            self._writer.revision, varint_field(2, request.ID) + varint_field(3, request.TTL)
+        )
+
+    def _revoke(self, payload: bytes) -> Reply:
+        lease = LeaseId(rpc_pb2.LeaseRevokeRequest.FromString(payload).ID)
+        lessor = self._machine.lessor
+        if not lessor.exists(lease):
+            raise LeaseNotFound
+        for key in lessor.keys(self._txn, lease):
+            self._operations.delete(KeyRange.single(key))
+        lessor.revoke(self._txn, lease)
+        return Reply(self._writer.end_request(), b"")
+
+    def _publish(self, payload: bytes) -> Reply:
+        (member,) = _MEMBER_ID.unpack_from(payload)
+        attributes = payload[_MEMBER_ID.size :]
+        self._txn.put(Tree.MEMBERS, payload[: _MEMBER_ID.size], attributes)
+        self._machine.attributes[MemberId(member)] = raft_pb2.MemberAttributes.FromString(
+            attributes
+        )
+        return Reply(self._writer.revision, b"")
+
+
+def attributes_operation(member: MemberId, attributes: raft_pb2.MemberAttributes) -> bytes:
+    """Return the payload by which `member` publishes its name and client URLs."""
+    return _MEMBER_ID.pack(member) + attributes.SerializeToString()
+
+
+def _load_attributes(
+    stored: Iterator[tuple[bytes, bytes]],
+) -> dict[MemberId, raft_pb2.MemberAttributes]:
+    return {
+        MemberId(_MEMBER_ID.unpack(key)[0]): raft_pb2.MemberAttributes.FromString(value)
+        for key, value in stored
+    }
+
+
+_REFUSED_WHEN_CORRUPT = frozenset(
+    {
+        OperationKind.PUT,
+        OperationKind.DELETE_RANGE,
+        OperationKind.TXN,
+        OperationKind.COMPACT,
+        OperationKind.LEASE_GRANT,
+        OperationKind.LEASE_REVOKE,
+    }
+)
+
+
+def _check_alarms(kind: int, payload: bytes, alarms: Alarms) -> None:
+    if alarms.is_raised(CORRUPT) and kind in _REFUSED_WHEN_CORRUPT:
+        raise Corrupt
+    if not alarms.is_raised(NOSPACE):
+        return
+    if kind in (OperationKind.PUT, OperationKind.LEASE_GRANT) or (
+        kind == OperationKind.TXN and txn_puts(rpc_pb2.TxnRequest.FromString(payload))
+    ):
+        raise SpaceExceeded
+
+
+def txn_puts(request: rpc_pb2.TxnRequest) -> bool:
+    """Whether either branch of a transaction, nested ones included, holds a put."""
+    return any(
+        operation.WhichOneof("request") == "request_put"
+        or (operation.WhichOneof("request") == "request_txn" and txn_puts(operation.request_txn))
+        for branch in (request.success, request.failure)
+        for operation in branch
+    )

@@ -1,0 +1,206 @@
+"""A member from its data directory: a new one, or one that comes back.
+
+    <data-dir>/member/identity.json          who this directory belongs to, and its format
+    <data-dir>/member/wal/                   the write-ahead log (or elsewhere: --wal-dir)
+    <data-dir>/member/keyspace.<generation>/ the keyspace; the log names the generation in force
+
+What is found on disk wins over what the operator said about the cluster.
+"""
+
+import json
+import logging
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from kvstore.apply import StateMachine, meta
+from kvstore.backend.checkpoint import restore_if_needed
+from kvstore.backend.lmdb_backend import LmdbBackend
+from kvstore.base.entropy import Entropy
+from kvstore.base.errors import CorruptKeyspace, WrongDataDirectory
+from kvstore.base.ids import ClusterId, LogIndex, MemberId
+from kvstore.base.limits import Limits
+from kvstore.raft.consensus import Membership
+from kvstore.raft.journal import FIRST_INDEX, Applied, Journal
+from kvstore.raft.membership import decode_membership, encode_membership
+from kvstore.wal import RealDisk, Recovered, WalIdentity, WriteAheadLog
+
+logger = logging.getLogger(__name__)
+
+DIRECTORY_FORMAT = 1
+_FIRST_GENERATION = 1
+_PRIVATE = 0o700
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Whose data a directory holds."""
+
+    cluster_id: ClusterId
+    member_id: MemberId
+
+
+@dataclass(slots=True, kw_only=True)
+class OpenedMember:
+    """Everything durable of a member, open and consistent."""
+
+    directory: Path
+    wal: WriteAheadLog
+    journal: Journal
+    machine: StateMachine
+    applied: Applied
+
+    def close(self) -> None:
+        """Close the files. What is not synced yet is found again by replaying the log."""
+        self.wal.close()
+        self.machine.backend.close()
+
+
+def keyspace_directory(member_directory: Path, generation: int) -> Path:
+    """Return where the keyspace of a generation lies."""
+    return member_directory / f"keyspace.{generation}"
+
+
+def stored_identity(data_directory: Path) -> Identity | None:
+    """Return whose data this is, or None for a directory that holds none.
+
+    Raises:
+        WrongDataDirectory: it has another format, or cannot be read.
+    """
+    path = data_directory / "member" / "identity.json"
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        return None
+    try:
+        content = json.loads(text)
+        found_format = content["format"]
+        identity = Identity(
+            cluster_id=ClusterId(int(content["cluster_id"], 16)),
+            member_id=MemberId(int(content["member_id"], 16)),
+        )
+    except (ValueError, KeyError, TypeError) as damage:
+        raise WrongDataDirectory(f"{path} is damaged: {damage}") from damage
+    if found_format != DIRECTORY_FORMAT:
+        raise WrongDataDirectory(
+            f"{path} has format {found_format}, this version reads format {DIRECTORY_FORMAT}"
+        )
+    return identity
+
+
+def store_identity(data_directory: Path, identity: Identity) -> None:
+    """Make a new member's directory, and note durably whose it is."""
+    directory = data_directory / "member"
+    data_directory.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+    directory.mkdir(mode=_PRIVATE, exist_ok=True)
+    content = {
+        "format": DIRECTORY_FORMAT,
+        "cluster_id": f"{identity.cluster_id:x}",
+        "member_id": f"{identity.member_id:x}",
+    }
+    disk, path = RealDisk(), directory / "identity.json"
+    unfinished = path.with_suffix(".new")
+    file = disk.create(unfinished)
+    file.write(json.dumps(content, indent=1).encode() + b"\n", 0)
+    file.sync()
+    file.close()
+    disk.rename(unfinished, path)
+    disk.sync_directory(directory)
+    disk.sync_directory(data_directory)
+
+
+def open_member(  # noqa: PLR0913 - two places, one identity, and the doors
+    data_directory: Path,
+    wal_directory: Path,
+    identity: Identity,
+    *,
+    founders: Membership,
+    limits: Limits,
+    entropy: Entropy,
+) -> OpenedMember:
+    """Open, or make, what a member keeps on disk; `founders` counts for a new log only.
+
+    Raises:
+        MemberFailed: the data contradicts itself or belongs to someone else; nothing was changed.
+    """
+    directory = data_directory / "member"
+    wal_identity = WalIdentity(identity.cluster_id, identity.member_id)
+
+    def open_wal() -> tuple[WriteAheadLog, Recovered]:
+        return WriteAheadLog.open(
+            wal_directory,
+            disk=RealDisk(),
+            limits=limits,
+            identity=wal_identity,
+            entropy=entropy,
+        )
+
+    wal, recovered = open_wal()
+    if recovered.is_new or recovered.base.index == 0:
+        _refuse_orphans(directory)
+        wal.append_reset(FIRST_INDEX, 0, encode_membership(founders), _FIRST_GENERATION)
+        wal.sync()
+        wal.close()
+        wal, recovered = open_wal()
+    for note in recovered.notes:
+        logger.warning("recovered the write-ahead log", extra={"note": note})
+    journal = Journal(wal, recovered)
+    generation = recovered.base.generation
+    _remove_other_generations(directory, generation)
+    path = keyspace_directory(directory, generation)
+    if recovered.failure:
+        logger.warning("an earlier run ended with a failed sync", extra={"why": recovered.failure})
+        restore_if_needed(path, sync_failed=True)
+    backend = LmdbBackend(path, quota_bytes=limits.quota_bytes)
+    if recovered.failure:
+        wal.forget_failure()
+    machine = _open_machine(backend, journal)
+    txn = backend.begin_read()
+    try:
+        membership = meta.membership(txn)
+    finally:
+        txn.close()
+    applied = Applied(
+        index=machine.applied.index,
+        term=machine.applied.term,
+        membership=decode_membership(membership) if membership else founders,
+        generation=generation,
+    )
+    return OpenedMember(
+        directory=directory, wal=wal, journal=journal, machine=machine, applied=applied
+    )
+
+
+def _open_machine(backend: LmdbBackend, journal: Journal) -> StateMachine:
+    txn = backend.begin_read()
+    try:
+        meta.check_format(txn)
+        at = meta.applied(txn).index
+    finally:
+        txn.close()
+    if at > journal.last_index:
+        raise CorruptKeyspace(
+            f"the keyspace is applied up to {at}, but the log ends at {journal.last_index}"
+        )
+    if at == LogIndex(FIRST_INDEX):
+        stamp = backend.begin_write()
+        meta.set_format(stamp)
+        stamp.commit()
+    return StateMachine(backend)
+
+
+def _refuse_orphans(directory: Path) -> None:
+    """A keyspace without a log is what a lost log leaves behind: never start over beside it."""
+    orphans = sorted(path.name for path in directory.glob("keyspace.*"))
+    if orphans:
+        raise WrongDataDirectory(
+            f"{directory} holds {', '.join(orphans)} but no write-ahead log: the log is lost, "
+            "or --wal-dir names another place than before"
+        )
+
+
+def _remove_other_generations(directory: Path, generation: int) -> None:
+    for path in directory.glob("keyspace.*"):
+        if path.name != f"keyspace.{generation}":
+            logger.info("removing an unfinished or former keyspace", extra={"path": str(path)})
+            shutil.rmtree(path)

@@ -1,0 +1,33 @@
+"""What a member is told when it is built; flags and files become this in `server`."""
+
+from dataclasses import dataclass, field
+
+from kvstore.base.ids import ClusterId, MemberId
+from kvstore.base.limits import Limits
+
+_REQUEST_TIMEOUT_BASE_S = 5.0
+_LEASE_TTL_MIN_ELECTIONS = 1.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberConfig:
+    """One member's identity and pace."""
+
+    cluster_id: ClusterId
+    member_id: MemberId
+    name: str
+    client_urls: tuple[str, ...]
+    heartbeat_s: float = 0.1
+    election_timeout_s: float = 1.0
+    watch_progress_interval_s: float = 600.0
+    limits: Limits = field(default_factory=Limits)
+
+    @property
+    def request_timeout_s(self) -> float:
+        """How long a request may wait for the cluster (etcd: 5 s + 2 election timeouts)."""
+        return _REQUEST_TIMEOUT_BASE_S + 2 * self.election_timeout_s
+
+    @property
+    def lease_ttl_min_s(self) -> int:
+        """The shortest TTL that is granted (etcd: 1.5 election timeouts, rounded up)."""
+        return -int(-_LEASE_TTL_MIN_ELECTIONS * self.election_timeout_s // 1)

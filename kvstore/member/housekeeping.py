@@ -1,0 +1,153 @@
+"""What a member does beside its requests: checkpoints, log trimming, removal of the compacted.
+
+All of it runs in steps: the loop starts a step, the disk worker or the next iteration finishes it,
+and no step holds the loop for longer than a slice.
+"""
+
+import logging
+from collections.abc import Callable
+
+from kvstore.base.errors import StorageFull
+from kvstore.base.ids import LogIndex
+from kvstore.member.member import Member
+from kvstore.member.ports import Worker
+from kvstore.mvcc import Removal
+from kvstore.raft.journal import Journal
+from kvstore.wal import UpkeepJob, WriteAheadLog
+
+logger = logging.getLogger(__name__)
+
+_JOURNAL_BYTES_MAX_DIVISOR = 8
+
+
+class Housekeeping:
+    """One member's background work; `tick` is called a few times per second."""
+
+    def __init__(
+        self, member: Member, wal: WriteAheadLog, journal: Journal, disk_worker: Worker
+    ) -> None:
+        self._member = member
+        self._wal = wal
+        self._journal = journal
+        self._disk = disk_worker
+        self._limits = member.config.limits
+        self._checkpointed_index = member.machine.applied.index
+        self._checkpointed_position = wal.position
+        self._checkpointed_at = member.clock.monotonic()
+        self._is_checkpointing = False
+        self._removal: Removal | None = None
+        self._removal_due = False
+        self._waiting_for_removal: list[Callable[[], None]] = []
+        member.applied_listeners.append(self._look_for_removal)
+        self._look_for_removal()
+
+    def when_removed(self, action: Callable[[], None]) -> None:
+        """Call `action` once nothing that is compacted now is left."""
+        if self._removal is None:
+            action()
+        else:
+            self._waiting_for_removal.append(action)
+
+    def tick(self) -> None:
+        """Start what is due."""
+        if self._checkpoint_is_due():
+            self._begin_checkpoint()
+        job = self._wal.begin_upkeep()
+        if job is not None:
+            self._disk.submit(job.run, lambda result: self._finish_upkeep(job, result))
+
+    def keyspace_replaced(self, index: LogIndex) -> None:
+        """The keyspace is another one, durable up to `index`."""
+        self._checkpointed_index = index
+        self._removal = None
+        self._look_for_removal()
+
+    # --- checkpoints and the log
+
+    def _checkpoint_is_due(self) -> bool:
+        if self._is_checkpointing or self._member.machine.applied.index <= self._checkpointed_index:
+            return False
+        age_s = self._member.clock.monotonic() - self._checkpointed_at
+        written = self._wal.position - self._checkpointed_position
+        return (
+            age_s >= self._limits.checkpoint_interval_s
+            or written >= self._limits.checkpoint_wal_bytes
+        )
+
+    def _begin_checkpoint(self) -> None:
+        machine = self._member.machine
+        self._is_checkpointing = True
+        self._checkpointed_at = self._member.clock.monotonic()
+        self._checkpointed_position = self._wal.position
+        index = machine.applied.index
+        checkpoint = machine.backend.begin_checkpoint()
+
+        def finish(result: object) -> None:
+            self._is_checkpointing = False
+            if isinstance(result, BaseException):
+                self._member.stop(result)
+                return
+            checkpoint.finish()
+            if self._member.machine is machine:
+                self._checkpointed_index = index
+                self._trim()
+
+        self._disk.submit(checkpoint.make_durable, finish)
+
+    def _trim(self) -> None:
+        """Forget entries that the durable keyspace holds, but for a tail for members that lag."""
+        first, upto = self._journal.first_index, self._checkpointed_index
+        bytes_max = self._limits.wal_retained_bytes_max // _JOURNAL_BYTES_MAX_DIVISOR
+        if (
+            upto - first < self._limits.snapshot_entries
+            and self._journal.bytes_between(first, upto) < bytes_max
+        ):
+            return
+        point = self._journal.trim_point(
+            upto, entries_max=self._limits.retained_entries, bytes_max=bytes_max
+        )
+        if point > first:
+            self._member.consensus.compact(point)
+
+    def _finish_upkeep(self, job: UpkeepJob, result: object) -> None:
+        if isinstance(result, StorageFull):
+            logger.warning("no room for the next log segment", extra={"why": str(result)})
+        elif isinstance(result, BaseException):
+            self._member.stop(result)
+            return
+        self._wal.finish_upkeep(job)
+
+    # --- removal of what is compacted
+
+    def _look_for_removal(self) -> None:
+        if self._removal is None:
+            self._removal = self._member.machine.store.removal()
+        if self._removal is not None and not self._removal_due:
+            self._removal_due = True
+            self._member.scheduler.soon(self._remove_slice)
+
+    def _remove_slice(self) -> None:
+        self._removal_due = False
+        if self._removal is None:
+            return
+        backend = self._member.machine.backend
+        try:
+            backend.reserve(0)
+        except StorageFull:
+            self._member.scheduler.later(1.0, self._look_for_removal)
+            return
+        txn = backend.begin_write()
+        is_done = self._removal.step(txn, self._limits.compaction_batch)
+        txn.commit()
+        self._member.close_view()
+        if is_done:
+            self._removal = None
+            logger.info("finished scheduled compaction")
+            self._look_for_removal()
+            if self._removal is None:
+                waiting, self._waiting_for_removal = self._waiting_for_removal, []
+                for action in waiting:
+                    action()
+        else:
+            self._removal_due = True
+            self._member.scheduler.soon(self._remove_slice)

@@ -1,0 +1,364 @@
+"""One member of a cluster: what the services above ask of it, and the turn that moves it.
+
+Everything here runs on one loop and never waits. Work arrives by calls (requests, peer messages,
+finished syncs) and is done in turns: the requests that came since the last turn become one log
+entry, whatever is committed is applied in one transaction, and callers are answered from that
+(DESIGN D1). The order within a turn matters: peer messages are read before time is looked at, and
+proposals enter the log before it is sent to peers and handed to the disk thread.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+from kvstore.apply import StateMachine, meta
+from kvstore.apply.command import BATCH_OVERHEAD_BYTES, batch_id_of, encode_entry
+from kvstore.base.clock import Clock
+from kvstore.base.errors import (
+    NotLeader,
+    ProposalConnectionLost,
+    ProposalLeaderLost,
+    ProtocolError,
+    SpaceExceeded,
+    Stopped,
+    StorageFull,
+    TooManyRequests,
+)
+from kvstore.base.ids import MemberId, Term
+from kvstore.member import forwarding
+from kvstore.member.config import MemberConfig
+from kvstore.member.forwarding import Relay
+from kvstore.member.ports import PeerLinks, Scheduler, Worker
+from kvstore.member.proposals import Done, Proposals
+from kvstore.member.reads import Read, Reads
+from kvstore.mvcc import Changes, ReadView
+from kvstore.raft.consensus import Consensus, ConsensusHost, Entry, EntryKind, Membership, Role
+from kvstore.raft.peer_session import Channel
+from kvstore.wal import SyncJob, WriteAheadLog
+
+logger = logging.getLogger(__name__)
+
+Receive = Callable[[MemberId, bytes], None]
+
+
+class Member(ConsensusHost):
+    """The one owner of what a member promises: its log, its keyspace and who waits for them."""
+
+    def __init__(  # noqa: PLR0913 - the composition root names each part once
+        self,
+        config: MemberConfig,
+        machine: StateMachine,
+        wal: WriteAheadLog,
+        consensus: Callable[[ConsensusHost], Consensus],
+        *,
+        incarnation: int,
+        links: PeerLinks,
+        scheduler: Scheduler,
+        log_worker: Worker,
+        clock: Clock,
+        stopped: Callable[[BaseException], None],
+    ) -> None:
+        self.config = config
+        self.clock = clock
+        self.machine = machine
+        self.links = links
+        self.scheduler = scheduler
+        self._wal = wal
+        self._log_worker = log_worker
+        self._stopped = stopped
+        self._failure: BaseException | None = None
+        self._turn_due = False
+        self._syncs_in_flight = 0
+        self._view: ReadView | None = None
+        self._live_bytes: int | None = None
+        self._proposals = Proposals(config.member_id, incarnation, config.limits)
+        self._relay = Relay(config.limits.forwarded_bytes_max)
+        self._no_leader_since: float | None = clock.monotonic()
+        self.leader_changes = 0
+        self.publish: Callable[[Sequence[Changes]], None] | None = None
+        self.leadership_listeners: list[Callable[[bool], None]] = []
+        self.applied_listeners: list[Callable[[], None]] = []
+        self.receivers: dict[int, Receive] = {
+            Channel.RAFT: self._receive_raft,
+            Channel.FORWARD: self._receive_forwarded,
+        }
+        self.snapshot_requests: Callable[[MemberId], None] | None = None
+        self.consensus = consensus(self)
+        self._reads = Reads(self.consensus)
+
+    # --- what the services ask
+
+    @property
+    def id(self) -> MemberId:
+        """This member's id."""
+        return self.config.member_id
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What stopped this member, or None."""
+        return self._failure
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether this member leads, as far as it knows; no proof for a read."""
+        return self.consensus.role is Role.LEADER
+
+    @property
+    def is_learner(self) -> bool:
+        """Whether this member may not vote."""
+        return self.id in self.consensus.membership.learners
+
+    def propose(self, kind: int, payload: bytes, done: Done) -> None:
+        """Put a request through the log; `done` is called once, in a later turn or at once."""
+        if self._failure is not None:
+            done(Stopped())
+            return
+        unapplied = self.consensus.commit_index - self.consensus.applied_index
+        try:
+            if unapplied > self.config.limits.unapplied_entries_max:
+                raise TooManyRequests  # noqa: TRY301 - both refusals are answered below
+            deadline = self.clock.monotonic() + self.config.request_timeout_s
+            self._proposals.add(kind, payload, done, deadline=deadline)
+        except TooManyRequests as refusal:
+            done(refusal)
+            return
+        self.schedule_turn()
+
+    def read(self, read: Read) -> None:
+        """Call `read` once a look at `view()` is linearizable, or with why it is not."""
+        if self._failure is not None:
+            read(Stopped())
+            return
+        self._reads.join(read, deadline=self.clock.monotonic() + self.config.request_timeout_s)
+        self.schedule_turn()
+
+    def view(self) -> ReadView:
+        """Return the keyspace as this member has applied it; valid within this step only."""
+        if self._view is None:
+            self._view = self.machine.store.view()
+        return self._view
+
+    def live_bytes(self) -> int:
+        """Return the bytes that the keyspace uses, as of the last turn that changed it."""
+        if self._live_bytes is None:
+            self._live_bytes = self.machine.backend.live_bytes
+        return self._live_bytes
+
+    def seconds_without_leader(self) -> float:
+        """Return for how long no leader has been known here; 0 while one is."""
+        if self._no_leader_since is None:
+            return 0.0
+        return self.clock.monotonic() - self._no_leader_since
+
+    def schedule_turn(self) -> None:
+        """See to it that a turn runs in the next iteration of the loop."""
+        if not self._turn_due:
+            self._turn_due = True
+            self.scheduler.soon(self._due_turn)
+
+    # --- the turn
+
+    def tick(self) -> None:
+        """Look at the clock: to be called a few times per heartbeat."""
+        now = self.clock.monotonic()
+        self._proposals.expire(now)
+        self._reads.expire(now)
+        self.turn()
+
+    def turn(self) -> None:
+        """Do everything that can be done now without waiting."""
+        if self._failure is not None:
+            return
+        try:
+            self._propose()
+            self.consensus.turn()
+            self._reads.advance()
+            self._sync_log()
+        except StorageFull:
+            logger.exception("disk full: nothing is applied until space is free")
+        except Exception as failure:  # whatever it is, this member is done
+            self.stop(failure)
+            return
+        if self._proposals.has_waiting and self._can_propose():
+            self.schedule_turn()
+
+    def stop(self, failure: BaseException) -> None:
+        """End this member: nothing is answered, written or sent from now on."""
+        if self._failure is not None:
+            return
+        self._failure = failure
+        self._proposals.fail_all(Stopped())
+        self._reads.fail_all(Stopped())
+        self.close_view()
+        self._stopped(failure)
+
+    def close_view(self) -> None:
+        """Let go of the pinned view after a change; the next look opens a fresh one."""
+        self._live_bytes = None
+        if self._view is not None:
+            self._view.close()
+            self._view = None
+
+    def _due_turn(self) -> None:
+        self._turn_due = False
+        self.turn()
+
+    def _can_propose(self) -> bool:
+        if self.is_leader:
+            return self._syncs_in_flight < self.config.limits.entries_in_flight_max
+        leader = self.consensus.leader
+        return leader is not None and leader != self.id and self.links.is_linked(leader)
+
+    def _propose(self) -> None:
+        if not self.is_leader:
+            self._refuse(self._relay.take_all())
+        if not (self._proposals.has_waiting or self._relay) or not self._can_propose():
+            return
+        if self.is_leader:
+            self._append_entry()
+            return
+        leader = self.consensus.leader
+        assert leader is not None
+        room = self.config.limits.entry_bytes_max
+        while (batch := self._proposals.take_batch(leader, room=room)) is not None:
+            self.links.send(leader, Channel.FORWARD, forwarding.batch_message(batch))
+
+    def _append_entry(self) -> None:
+        room = self.config.limits.entry_bytes_max
+        relayed = self._relay.take(room)
+        room -= sum(map(len, relayed))
+        own = None
+        if not relayed or room > BATCH_OVERHEAD_BYTES:
+            own = self._proposals.take_batch(self.id, room=room)
+        entry = encode_entry(relayed if own is None else [*relayed, own])
+        try:
+            self.machine.backend.reserve(len(entry))
+            self.consensus.propose(entry)
+        except NotLeader:
+            # A transfer is under way: the next leader gets these, they are in no log yet.
+            self._refuse(relayed)
+            if own is not None:
+                self._proposals.refused(batch_id_of(own).sequence)
+        except StorageFull:
+            self._refuse(relayed)
+            if own is not None:
+                self._proposals.reject(batch_id_of(own).sequence, SpaceExceeded())
+            logger.exception("disk full: writes are refused, leadership is handed over")
+            self.consensus.transfer_leadership()
+
+    def _refuse(self, batches: Sequence[bytes]) -> None:
+        for batch in batches:
+            origin, _, sequence = batch_id_of(batch)
+            self.links.send(origin, Channel.FORWARD, forwarding.refusal_message(sequence))
+
+    def _sync_log(self) -> None:
+        job = self._wal.begin_sync()
+        if job is not None:
+            self._syncs_in_flight += 1
+            self._log_worker.submit(job.run, partial(self._log_synced, job))
+
+    def _log_synced(self, job: SyncJob, result: object) -> None:
+        self._syncs_in_flight -= 1
+        if self._failure is not None:
+            return
+        if isinstance(result, BaseException):
+            self.stop(result)
+            return
+        self._wal.finish_sync(job)
+        self.consensus.log_durable()
+        self.turn()
+
+    # --- what peers send
+
+    def receive(self, sender: MemberId, channel: int, message: bytes) -> None:
+        """Take a message of another member.
+
+        Raises:
+            ProtocolError: it is none of ours; the link is to be closed.
+        """
+        if self._failure is not None:
+            return
+        receiver = self.receivers.get(channel)
+        if receiver is None:
+            raise ProtocolError(f"message on unknown channel {channel}")
+        try:
+            receiver(sender, message)
+        except ProtocolError:
+            raise
+        except Exception as failure:  # whatever it is, this member is done
+            self.stop(failure)
+            return
+        self.schedule_turn()
+
+    def peer_connected(self, member: MemberId) -> None:
+        """A link to `member` is up."""
+        self.consensus.peer_connected(member)
+        self.schedule_turn()
+
+    def peer_disconnected(self, member: MemberId) -> None:
+        """The link to `member` is down: what was forwarded over it may or may not have arrived."""
+        self.consensus.peer_disconnected(member)
+        self._proposals.lose(ProposalConnectionLost, sent_to=member)
+
+    def _receive_raft(self, sender: MemberId, message: bytes) -> None:
+        self.consensus.receive(sender, message)
+
+    def _receive_forwarded(self, sender: MemberId, message: bytes) -> None:
+        received = forwarding.decode(sender, message)
+        if isinstance(received, int):
+            self._proposals.refused(received)
+        elif not self.is_leader or not self._relay.add(received):
+            self._refuse([received])
+
+    # --- what the engine tells (ConsensusHost)
+
+    def apply(self, entries: Sequence[Entry]) -> None:
+        """Apply committed entries in one transaction and answer whoever waits for them."""
+        turn = self.machine.begin_turn(sum(len(entry.data) for entry in entries))
+        for entry in entries:
+            if entry.kind is EntryKind.COMMAND:
+                turn.apply(entry.index, entry.term, entry.data)
+                continue
+            if entry.kind is EntryKind.MEMBERSHIP:
+                meta.set_membership(turn.txn, entry.data)
+            turn.skip(entry.index, entry.term)
+        applied = turn.commit()
+        self.close_view()
+        if applied.events and self.publish is not None:
+            self.publish(applied.events)
+        for batch_id, outcomes in applied.batches:
+            self._proposals.applied(batch_id, outcomes)
+        for listener in self.applied_listeners:
+            listener()
+
+    def send(self, member: MemberId, message: bytes) -> None:
+        """Carry a message of the engine."""
+        self.links.send(member, Channel.RAFT, message)
+
+    def leader_changed(self, leader: MemberId | None, term: Term) -> None:
+        """Give up what was sent to the former leader, and take up or lay down a leader's duties."""
+        logger.info("leader changed", extra={"leader": leader and f"{leader:x}", "term": term})
+        if leader is None:
+            if self._no_leader_since is None:
+                self._no_leader_since = self.clock.monotonic()
+        else:
+            self._no_leader_since = None
+            self.leader_changes += 1
+        self._proposals.lose(ProposalLeaderLost)
+        for listener in self.leadership_listeners:
+            listener(leader == self.id)
+        self.schedule_turn()
+
+    def membership_changed(self, membership: Membership) -> None:
+        """Keep links to the members in force."""
+        peers: Mapping[MemberId, tuple[str, ...]] = {
+            member: membership.peer_urls.get(member, ())
+            for member in membership.members
+            if member != self.id
+        }
+        self.links.set_peers(peers)
+
+    def snapshot_wanted(self, member: MemberId) -> None:
+        """The log no longer holds what `member` needs."""
+        if self.snapshot_requests is not None:
+            self.snapshot_requests(member)

@@ -1,0 +1,51 @@
+"""What a member needs from the machine that it runs on; simulations bring their own."""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol, TypeVar
+
+from kvstore.base.ids import MemberId
+from kvstore.raft.peer_session import Channel
+
+_Result = TypeVar("_Result")
+
+
+class Scheduler(Protocol):
+    """The one event loop on which everything of a member happens."""
+
+    def soon(self, action: Callable[[], None]) -> None:
+        """Run `action` once in the next iteration of the loop."""
+        ...
+
+    def later(self, delay_s: float, action: Callable[[], None]) -> None:
+        """Run `action` once after `delay_s` seconds."""
+        ...
+
+
+class Worker(Protocol):
+    """A thread for what waits for the disk: one job after the other, in order."""
+
+    def submit(
+        self, work: Callable[[], _Result], done: Callable[[_Result | BaseException], None]
+    ) -> None:
+        """Run `work` off the loop, then `done` on the loop with its result or exception."""
+        ...
+
+
+class PeerLinks(Protocol):
+    """Links to the other members. Messages may be lost, never altered or reordered."""
+
+    def set_peers(self, peer_urls: Mapping[MemberId, tuple[str, ...]]) -> None:
+        """Keep links to exactly these members."""
+        ...
+
+    def send(self, member: MemberId, channel: Channel, payload: bytes) -> bool:
+        """Queue a message; False if it was dropped: there is no link, or its queue is full."""
+        ...
+
+    def has_room(self, member: MemberId, channel: Channel) -> bool:
+        """Whether bulk may be queued on this channel now."""
+        ...
+
+    def is_linked(self, member: MemberId) -> bool:
+        """Whether a link to `member` is up, both ways."""
+        ...

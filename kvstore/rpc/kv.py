@@ -1,0 +1,223 @@
+"""The KV service: Range, Put, DeleteRange, Txn, Compact (rpc.proto KV)."""
+
+from collections.abc import Callable
+from functools import partial
+
+from google.protobuf.message import DecodeError
+
+from kvstore.apply import Outcome, Reply
+from kvstore.apply.command import OperationKind
+from kvstore.apply.reply import range_body
+from kvstore.apply.requests import decode_put, plain_put, plain_range_key, range_query
+from kvstore.apply.txn import read_txn
+from kvstore.base.errors import RequestTooLarge, RpcError
+from kvstore.member import Housekeeping, Member
+from kvstore.mvcc import RangeQuery, RangeResult, RangeTail
+from kvstore.rpc import kv_checks
+from kvstore.rpc.call import Method, UnaryCall
+from kvstore.rpc.header import ResponseHeaders
+from kvstore.rpc.pipeline import Pipeline, malformed
+from kvstore.rpc.quota import Quota
+from kvstore.wire.pb import rpc_pb2
+from kvstore.wire.protobuf import encode_varint
+
+_PROPOSAL_OVERHEAD_BYTES = 18
+"""What etcd's log entry adds to a request: its id, a tag and a length."""
+_KVS_TAG = b"\x12"
+_COUNT_ONE = b"\x20\x01"
+
+
+class KvService:
+    """Requests of the keyspace, from bytes to bytes."""
+
+    def __init__(
+        self,
+        member: Member,
+        headers: ResponseHeaders,
+        pipeline: Pipeline,
+        quota: Quota,
+        housekeeping: Housekeeping,
+    ) -> None:
+        self._member = member
+        self._headers = headers
+        self._pipeline = pipeline
+        self._quota = quota
+        self._housekeeping = housekeeping
+        self._limits = member.config.limits
+
+    def methods(self) -> dict[str, Method]:
+        """Return the routes of this service."""
+        unary = self._pipeline.unary
+        return {
+            # A learner serves serializable ranges only: `_range` looks for itself.
+            "/etcdserverpb.KV/Range": unary(self._range, on_learner=True),
+            "/etcdserverpb.KV/Put": unary(self._put),
+            "/etcdserverpb.KV/DeleteRange": unary(self._delete_range),
+            "/etcdserverpb.KV/Txn": unary(self._txn),
+            "/etcdserverpb.KV/Compact": unary(self._compact),
+        }
+
+    # --- reads
+
+    def _range(self, call: UnaryCall, raw: bytes) -> None:
+        key = plain_range_key(raw)
+        if key is not None:
+            self._pipeline.check_voter()
+            self._member.read(partial(self._reply_key, call, key))
+            return
+        request = kv_checks.parse_range(raw)
+        query = range_query(request)
+        if request.serializable:
+            self._reply_range(call, query, None)
+            return
+        self._pipeline.check_voter()
+        self._member.read(partial(self._reply_range, call, query))
+
+    def _reply_key(self, call: UnaryCall, key: bytes, error: RpcError | None) -> None:
+        """Answer the commonest read of all: one key, now."""
+        if error is not None:
+            call.fail(error.code, error.message)
+            return
+        view = self._member.view()
+        header = self._headers.field(view.revision, self._member.consensus.term)
+        found = view.get(key)
+        if found is None:
+            call.reply(header)
+            return
+        stored = found.key_value
+        call.reply(b"".join((header, _KVS_TAG, encode_varint(len(stored)), stored, _COUNT_ONE)))
+
+    def _reply_range(self, call: UnaryCall, query: RangeQuery, error: RpcError | None) -> None:
+        if error is not None:
+            call.fail(error.code, error.message)
+            return
+        try:
+            if query.keys.is_single or query.count_only or 0 < query.limit <= _PAGE_KEYS:
+                self._reply_result(call, self._member.view().range(query))
+            else:
+                ListReply(self._member, call, query, self._reply_result).step()
+        except RpcError as refusal:
+            call.fail(refusal.code, refusal.message)
+
+    def _reply_result(self, call: UnaryCall, result: RangeResult) -> None:
+        header = self._headers.field(result.revision, self._member.consensus.term)
+        call.reply(header + range_body(result))
+
+    # --- writes
+
+    def _put(self, call: UnaryCall, raw: bytes) -> None:
+        plain = plain_put(raw)
+        if plain is not None:
+            key, value = plain
+            self._quota.check(kv_checks.PUT_COST_BYTES + len(key) + len(value))
+        else:
+            try:
+                request = decode_put(raw)
+            except DecodeError as error:
+                raise malformed(error) from error
+            self._quota.check(kv_checks.PUT_COST_BYTES + len(request.key) + len(request.value))
+            kv_checks.check_put(request)
+        self._propose(OperationKind.PUT, call, raw)
+
+    def _delete_range(self, call: UnaryCall, raw: bytes) -> None:
+        kv_checks.parse_delete_range(raw)
+        self._propose(OperationKind.DELETE_RANGE, call, raw)
+
+    def _txn(self, call: UnaryCall, raw: bytes) -> None:
+        request = kv_checks.parse_txn(raw)
+        cost = kv_checks.txn_cost(request)
+        if cost:
+            self._quota.check(cost)
+        kv_checks.check_txn(request, self._limits.txn_ops_max)
+        if not kv_checks.is_read_only(request):
+            self._propose(OperationKind.TXN, call, raw)
+        elif kv_checks.is_serializable(request):
+            self._reply_read_txn(call, request, None)
+        else:
+            self._member.read(partial(self._reply_read_txn, call, request))
+
+    def _reply_read_txn(
+        self, call: UnaryCall, request: rpc_pb2.TxnRequest, error: RpcError | None
+    ) -> None:
+        if error is not None:
+            call.fail(error.code, error.message)
+            return
+        try:
+            self._finish(call, read_txn(request, self._member.view()))
+        except RpcError as refusal:
+            call.fail(refusal.code, refusal.message)
+
+    def _compact(self, call: UnaryCall, raw: bytes) -> None:
+        try:
+            request = rpc_pb2.CompactionRequest.FromString(raw)
+        except DecodeError as error:
+            raise malformed(error) from error
+        if request.physical:
+            self._propose(OperationKind.COMPACT, call, raw, finish=self._finish_when_removed)
+        else:
+            self._propose(OperationKind.COMPACT, call, raw)
+
+    def _propose(
+        self,
+        kind: OperationKind,
+        call: UnaryCall,
+        raw: bytes,
+        finish: Callable[[UnaryCall, Outcome], None] | None = None,
+    ) -> None:
+        if len(raw) + _PROPOSAL_OVERHEAD_BYTES > self._limits.request_bytes_max:
+            raise RequestTooLarge
+        self._member.propose(kind, raw, partial(finish or self._finish, call))
+
+    def _finish(self, call: UnaryCall, outcome: Outcome) -> None:
+        if isinstance(outcome, Reply):
+            header = self._headers.field(outcome.revision, self._member.consensus.term)
+            call.reply(header + outcome.body)
+        else:
+            call.fail(outcome.code, outcome.message)
+
+    def _finish_when_removed(self, call: UnaryCall, outcome: Outcome) -> None:
+        if isinstance(outcome, Reply):
+            self._housekeeping.when_removed(partial(self._finish, call, outcome))
+        else:
+            self._finish(call, outcome)
+
+
+_PAGE_KEYS = 1000
+"""Up to this many keys are read in one step."""
+
+
+class ListReply:
+    """A long list, read in slices at one pinned view, so that nothing else waits for it."""
+
+    def __init__(
+        self,
+        member: Member,
+        call: UnaryCall,
+        query: RangeQuery,
+        finish: Callable[[UnaryCall, RangeResult], None],
+    ) -> None:
+        self._member = member
+        self._call = call
+        self._finish = finish
+        self._view = member.machine.store.view()  # a pin of its own: the member's moves on
+        try:
+            self._slices = self._view.range_slices(query)
+        except RpcError:
+            self._view.close()
+            raise
+        self._kvs: list[bytes] = []
+
+    def step(self) -> None:
+        """Read one slice; answer after the last one."""
+        if not self._call.is_open:
+            self._view.close()
+            return
+        try:
+            self._kvs += next(self._slices)
+        except StopIteration as end:
+            self._view.close()
+            tail: RangeTail = end.value
+            result = RangeResult(self._kvs, tail.count, tail.more, self._view.revision)
+            self._finish(self._call, result)
+            return
+        self._member.scheduler.soon(self.step)

@@ -1,0 +1,122 @@
+"""The Maintenance service, as far as it is built: Status, HashKV, Alarm (rpc.proto Maintenance)."""
+
+from functools import partial
+
+from google.protobuf.message import DecodeError
+
+from kvstore.apply import Outcome, Reply
+from kvstore.apply.alarms import CORRUPT, NOSPACE
+from kvstore.apply.command import OperationKind
+from kvstore.base.errors import NoLeader, RpcError
+from kvstore.member import Member
+from kvstore.mvcc import HashResult, HashSlices, ReadView
+from kvstore.rpc.call import Method, UnaryCall
+from kvstore.rpc.header import ResponseHeaders
+from kvstore.rpc.pipeline import Pipeline, malformed
+from kvstore.wire.pb import rpc_pb2
+
+SERVER_VERSION = "3.6.12"
+STORAGE_VERSION = "3.6.0"
+ALARM_NAMES = {NOSPACE: "NOSPACE", CORRUPT: "CORRUPT"}
+
+
+class MaintenanceService:
+    """One member's own state, for operators."""
+
+    def __init__(self, member: Member, headers: ResponseHeaders, pipeline: Pipeline) -> None:
+        self._member = member
+        self._headers = headers
+        self._pipeline = pipeline
+
+    def methods(self) -> dict[str, Method]:
+        """Return the routes of this service."""
+        unary = self._pipeline.unary
+        return {
+            "/etcdserverpb.Maintenance/Status": unary(self._status, on_learner=True),
+            "/etcdserverpb.Maintenance/HashKV": unary(self._hash_kv),
+            "/etcdserverpb.Maintenance/Alarm": unary(self._alarm),
+        }
+
+    def _header(self) -> bytes:
+        member = self._member
+        return self._headers.field(member.machine.store.revision, member.consensus.term)
+
+    def _status(self, call: UnaryCall, _: bytes) -> None:
+        call.reply(self._header() + status(self._member).SerializeToString())
+
+    def _hash_kv(self, call: UnaryCall, raw: bytes) -> None:
+        try:
+            request = rpc_pb2.HashKVRequest.FromString(raw)
+        except DecodeError as error:
+            raise malformed(error) from error
+        view = self._member.machine.store.view()
+        try:
+            slices = view.hash_kv(request.revision)
+        except RpcError:
+            view.close()
+            raise
+        self._hash_slice(call, view, slices)
+
+    def _hash_slice(self, call: UnaryCall, view: ReadView, slices: HashSlices) -> None:
+        if not call.is_open:
+            view.close()
+            return
+        try:
+            next(slices)
+        except StopIteration as end:
+            view.close()
+            found: HashResult = end.value
+        else:
+            self._member.scheduler.soon(partial(self._hash_slice, call, view, slices))
+            return
+        body = rpc_pb2.HashKVResponse(
+            hash=found.crc,
+            compact_revision=found.compact_revision,
+            hash_revision=found.hash_revision,
+        )
+        call.reply(self._header() + body.SerializeToString())
+
+    def _alarm(self, call: UnaryCall, raw: bytes) -> None:
+        try:
+            request = rpc_pb2.AlarmRequest.FromString(raw)
+        except DecodeError as error:
+            raise malformed(error) from error
+        _check_alarm(request)
+        self._member.propose(OperationKind.ALARM, raw, partial(self._finish_alarm, call))
+
+    def _finish_alarm(self, call: UnaryCall, outcome: Outcome) -> None:
+        if isinstance(outcome, Reply):
+            header = self._headers.field(outcome.revision, self._member.consensus.term)
+            call.reply(header + outcome.body)
+        else:
+            call.fail(outcome.code, outcome.message)
+
+
+def _check_alarm(request: rpc_pb2.AlarmRequest) -> None:
+    """Refuse what etcd would panic on: such a request must never reach the log."""
+    known = request.action in rpc_pb2.AlarmRequest.AlarmAction.values()
+    if not known or request.alarm not in rpc_pb2.AlarmType.values():
+        raise malformed(ValueError("unknown alarm action or type"))
+
+
+def status(member: Member) -> rpc_pb2.StatusResponse:
+    """Return a member's status without its header."""
+    consensus, backend = member.consensus, member.machine.backend
+    answer = rpc_pb2.StatusResponse(
+        version=SERVER_VERSION,
+        dbSize=backend.size_bytes,
+        dbSizeInUse=backend.live_bytes,
+        leader=consensus.leader or 0,
+        raftIndex=consensus.commit_index,
+        raftAppliedIndex=consensus.applied_index,
+        raftTerm=consensus.term,
+        isLearner=member.is_learner,
+        storageVersion=STORAGE_VERSION,
+        dbSizeQuota=member.config.limits.quota_bytes,
+    )
+    answer.downgradeInfo.SetInParent()
+    if consensus.leader is None:
+        answer.errors.append(NoLeader.message)
+    for member_id, alarm in member.machine.alarms.raised():
+        answer.errors.append(f"memberID:{member_id} alarm:{ALARM_NAMES[alarm]} ")
+    return answer

@@ -1,0 +1,376 @@
+"""The composition root: builds a member from its configuration, and runs it until it is stopped.
+
+The only place that builds objects, and the only one that knows asyncio, sockets and signals beside
+the listener and the peer transport.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Awaitable, Callable
+
+from kvstore.apply import Outcome, Reply, attributes_operation
+from kvstore.apply.command import OperationKind
+from kvstore.base.clock import SystemClock
+from kvstore.base.entropy import SystemEntropy
+from kvstore.base.errors import MemberFailed, Stopped, WrongDataDirectory
+from kvstore.base.ids import MemberId
+from kvstore.base.key_range import KeyRange
+from kvstore.lease import minimum_ttl_s
+from kvstore.member import Housekeeping, LeaseKeeper, Member, MemberConfig
+from kvstore.member.bootstrap import (
+    Identity,
+    OpenedMember,
+    open_member,
+    store_identity,
+    stored_identity,
+)
+from kvstore.mvcc import Changes
+from kvstore.raft.consensus import Membership
+from kvstore.raft.peer_session import Channel, PeerIdentity, Refusal
+from kvstore.raft.peer_transport import PeerTransport
+from kvstore.raft.pysyncobj_engine import PySyncObjEngine
+from kvstore.raft.timing import RaftTiming
+from kvstore.rpc.call import Method
+from kvstore.rpc.cluster import ClusterService
+from kvstore.rpc.header import ResponseHeaders
+from kvstore.rpc.health import methods as health_methods
+from kvstore.rpc.http import HttpRoutes
+from kvstore.rpc.kv import KvService
+from kvstore.rpc.lease import LeaseService
+from kvstore.rpc.maintenance import MaintenanceService
+from kvstore.rpc.member_leases import MemberLeases
+from kvstore.rpc.pipeline import Pipeline
+from kvstore.rpc.quota import Quota
+from kvstore.rpc.stream_gate import StreamGate
+from kvstore.rpc.watch import WatchService
+from kvstore.server.config import ConfigurationRefused, ServerConfig
+from kvstore.server.identity import cluster_id, member_id
+from kvstore.server.listener import Listener
+from kvstore.server.metrics import metrics_text
+from kvstore.server.runtime import LoopScheduler, ThreadWorker
+from kvstore.server.urls import url_texts
+from kvstore.watch import WatchHub
+from kvstore.wire.pb import raft_pb2
+
+logger = logging.getLogger(__name__)
+
+_TICKS_PER_HEARTBEAT = 2
+_PUBLISH_RETRY_S = 1.0
+_SHUTDOWN_GRACE_S = 3.0
+
+
+async def run(config: ServerConfig) -> None:
+    """Run a member until SIGTERM or SIGINT.
+
+    Raises:
+        MemberFailed: it cannot start, or must not go on.
+        ConfigurationRefused: its flags do not fit a member without data.
+        OSError: an address cannot be bound.
+    """
+    server = Server(config)
+    try:
+        await server.start()
+        await server.serve()
+    finally:
+        await server.close()
+
+
+class KeyspaceHistory:
+    """What the watch hub reads: the member's keyspace, whichever generation is in force."""
+
+    def __init__(self, member: Member) -> None:
+        self._member = member
+
+    @property
+    def revision(self) -> int:
+        """The current revision."""
+        return self._member.machine.store.revision
+
+    @property
+    def compact_revision(self) -> int:
+        """The oldest revision that can be replayed."""
+        return self._member.machine.store.compact_revision
+
+    def changes(
+        self, keys: KeyRange, since: int, until: int, revisions_max: int
+    ) -> tuple[list[Changes], int]:
+        """Return what changed, and where to go on."""
+        return self._member.view().changes(keys, since, until, revisions_max)
+
+
+class Server:
+    """One running member: its parts, its sockets, its timers."""
+
+    def __init__(self, config: ServerConfig) -> None:
+        self._config = config
+        self._loop = asyncio.get_running_loop()
+        self._clock = SystemClock()
+        self._entropy = SystemEntropy()
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._scheduler = LoopScheduler(self._loop)
+        self._log_worker = ThreadWorker(self._loop, "wal")
+        self._disk_worker = ThreadWorker(self._loop, "disk")
+        self._tick_timer: asyncio.TimerHandle | None = None
+        self._closers: list[Callable[[], Awaitable[None] | None]] = []
+
+    async def start(self) -> None:
+        """Open the data, join the peers, listen to clients."""
+        config = self._config
+        identity = self._identity()
+        opened = open_member(
+            config.data_dir,
+            config.wal_directory,
+            identity,
+            founders=self._founders(),
+            limits=config.limits,
+            entropy=self._entropy,
+        )
+        incarnation = self._entropy.bits(63)
+        peer = PeerIdentity(identity.cluster_id, identity.member_id, incarnation)
+        timing = RaftTiming(
+            heartbeat_s=config.raft.heartbeat_interval_ms / 1000,
+            election_s=config.raft.election_timeout_ms / 1000,
+        )
+        self._transport = PeerTransport(
+            peer, self, self._clock, self._entropy, limits=config.limits
+        )
+        self._member = Member(
+            MemberConfig(
+                cluster_id=identity.cluster_id,
+                member_id=identity.member_id,
+                name=config.name,
+                client_urls=config.listen.advertised_client_urls,
+                heartbeat_s=timing.heartbeat_s,
+                election_timeout_s=timing.election_s,
+                watch_progress_interval_s=config.watch_progress_interval_s,
+                limits=config.limits,
+            ),
+            opened.machine,
+            opened.wal,
+            lambda host: PySyncObjEngine(
+                identity.member_id,
+                opened.journal,
+                host,
+                self._clock,
+                self._entropy,
+                timing,
+                applied=opened.applied,
+                limits=config.limits,
+            ),
+            incarnation=incarnation,
+            links=self._transport,
+            scheduler=self._scheduler,
+            log_worker=self._log_worker,
+            clock=self._clock,
+            stopped=self._member_stopped,
+        )
+        self._closers.append(opened.close)
+        self._closers.append(lambda: self._member.stop(Stopped()))
+        await self._build(opened, timing)
+
+    async def _build(self, opened: OpenedMember, timing: RaftTiming) -> None:
+        config, member = self._config, self._member
+        headers = ResponseHeaders(member.config.cluster_id, member.id)
+
+        def header(revision: int) -> bytes:
+            return headers.field(revision, member.consensus.term)
+
+        self._hub = WatchHub(
+            KeyspaceHistory(member),
+            header,
+            config.limits,
+            self._entropy,
+            progress_interval_s=config.watch_progress_interval_s,
+        )
+        member.publish = self._hub.publish
+        self._keeper = LeaseKeeper(member)
+        self._housekeeping = Housekeeping(member, opened.wal, opened.journal, self._disk_worker)
+        pipeline = Pipeline(member)
+        self._gate = StreamGate(member, pipeline, election_timeout_s=timing.election_s)
+        quota = Quota(member)
+        leases = LeaseService(
+            MemberLeases(member, self._keeper, quota),
+            header,
+            pipeline,
+            self._gate,
+            self._entropy,
+            ttl_min_s=minimum_ttl_s(timing.election_s),
+        )
+        methods: dict[str, Method] = {
+            **KvService(member, headers, pipeline, quota, self._housekeeping).methods(),
+            **ClusterService(member, headers, pipeline).methods(),
+            **MaintenanceService(member, headers, pipeline).methods(),
+            **WatchService(self._hub, self._gate).methods(),
+            **leases.methods(),
+            **health_methods(),
+        }
+        http = HttpRoutes(member, metrics_text(member, self._hub))
+        self._listener = Listener(
+            methods,
+            http.handle,
+            limits=config.limits,
+            clock=self._clock,
+            keepalive_interval_s=config.listen.ping_interval_s,
+            keepalive_timeout_s=config.listen.ping_timeout_s,
+        )
+        self._closers.append(lambda: self._listener.close(grace_s=_SHUTDOWN_GRACE_S))
+        self._closers.append(self._gate.stop)
+        for url in config.listen.client_urls:
+            await self._listener.listen(url.host, url.port)
+        member.membership_changed(member.consensus.membership)
+        self._tick()
+        self._publish()
+
+    async def serve(self) -> None:
+        """Run until a signal asks for the end or the member fails."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._end)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                listen_urls = url_texts(self._config.listen.peer_urls)
+                peers = tasks.create_task(self._transport.run(listen_urls))
+                await self._ended
+                await self._hand_over()
+                peers.cancel()
+        except ExceptionGroup as group:
+            # One task at a time can fail here: its own exception says more than the group.
+            raise group.exceptions[0] from None
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.remove_signal_handler(number)
+        if self._tick_timer is not None:
+            self._tick_timer.cancel()
+        for closer in reversed(self._closers):
+            result = closer()
+            if result is not None:
+                await result
+        self._log_worker.close()
+        self._disk_worker.close()
+
+    # --- identity
+
+    def _identity(self) -> Identity:
+        config = self._config
+        stored = stored_identity(config.data_dir)
+        founders = self._founders()
+        told = member_id(config.listen.advertised_peer_urls, token=config.cluster.token)
+        if stored is not None:
+            if told in founders.voters and told != stored.member_id:
+                raise WrongDataDirectory(
+                    f"{config.data_dir} belongs to member {stored.member_id:x}, "
+                    f"but the flags describe member {told:x}"
+                )
+            return stored
+        problems = config.bootstrap_problems()
+        if problems:
+            raise ConfigurationRefused(problems)
+        identity = Identity(cluster_id=cluster_id(founders.voters), member_id=told)
+        store_identity(config.data_dir, identity)
+        return identity
+
+    def _founders(self) -> Membership:
+        """Return the membership with which a new cluster starts."""
+        cluster = self._config.cluster
+        peer_urls = {
+            member_id(url_texts(addresses), token=cluster.token): url_texts(addresses)
+            for addresses in cluster.initial_members.values()
+        }
+        return Membership(voters=frozenset(peer_urls), peer_urls=peer_urls)
+
+    # --- the peer transport's inbox
+
+    def peer_connected(self, member: MemberId) -> None:
+        """Tell the member."""
+        self._member.peer_connected(member)
+
+    def peer_disconnected(self, member: MemberId) -> None:
+        """Tell the member."""
+        self._member.peer_disconnected(member)
+
+    def peer_message(self, member: MemberId, channel: Channel, payload: bytes) -> None:
+        """Hand a message over.
+
+        Raises:
+            ProtocolError: the link to `member` is to be closed.
+        """
+        self._member.receive(member, channel, payload)
+
+    def peer_refused(self, member: MemberId, reason: Refusal) -> None:
+        """Stop if this member was removed from the cluster."""
+        logger.error(
+            "a peer refuses this member", extra={"peer": f"{member:x}", "why": reason.name}
+        )
+        if reason is Refusal.REMOVED:
+            self._member.stop(MemberFailed("this member was removed from the cluster"))
+
+    # --- timers and the end
+
+    def _tick(self) -> None:
+        now = self._clock.monotonic()
+        self._member.tick()
+        self._keeper.tick()
+        self._hub.tick(now)
+        self._gate.tick()
+        self._housekeeping.tick()
+        if self._hub.has_backlog:
+            self._scheduler.soon(self._catch_up)
+        interval_s = self._member.config.heartbeat_s / _TICKS_PER_HEARTBEAT
+        self._tick_timer = self._loop.call_later(interval_s, self._tick)
+
+    def _catch_up(self) -> None:
+        self._hub.catch_up()
+        if self._hub.has_backlog:
+            self._scheduler.soon(self._catch_up)
+
+    def _publish(self) -> None:
+        """Tell the cluster this member's name and addresses; ready once it knows."""
+        config = self._member.config
+        attributes = raft_pb2.MemberAttributes(name=config.name, client_urls=config.client_urls)
+        payload = attributes_operation(self._member.id, attributes)
+
+        def published(outcome: Outcome) -> None:
+            if isinstance(outcome, Reply):
+                logger.info(
+                    "ready to serve client requests",
+                    extra={"member": f"{self._member.id:x}", "urls": list(config.client_urls)},
+                )
+            elif self._member.failure is None:
+                self._scheduler.later(_PUBLISH_RETRY_S, self._publish)
+
+        self._member.propose(OperationKind.MEMBER_ATTRIBUTES, payload, published)
+
+    async def _hand_over(self) -> None:
+        member = self._member
+        others = member.consensus.membership.voters - {member.id}
+        if (
+            member.failure is not None
+            or not member.is_leader
+            or not any(map(member.links.is_linked, others))
+        ):
+            return
+        logger.info("handing leadership over")
+        deposed = asyncio.Event()
+        member.leadership_listeners.append(lambda is_leader: None if is_leader else deposed.set())
+        member.consensus.transfer_leadership()
+        member.schedule_turn()
+        with contextlib.suppress(TimeoutError):  # nobody could take it: the others will elect
+            async with asyncio.timeout(member.config.election_timeout_s):
+                await deposed.wait()
+
+    def _end(self) -> None:
+        if not self._ended.done():
+            self._ended.set_result(None)
+
+    def _member_stopped(self, failure: BaseException) -> None:
+        if self._ended.done():
+            return
+        if not isinstance(failure, MemberFailed):
+            stop = MemberFailed(f"{type(failure).__name__}: {failure}")
+            stop.__cause__ = failure
+            failure = stop
+        logger.critical("this member stops", exc_info=failure)
+        self._ended.set_exception(failure)
