@@ -69,7 +69,7 @@ def _serve(config: ServerConfig) -> int:
 
     from kvstore.server.server import run
 
-    logger.info("starting a member", extra={"config": str(config)})
+    logger.info("starting a member", extra={"config": config.shown()})
     for note in config.notes:
         logger.warning("setting without effect", extra={"note": note})
     try:

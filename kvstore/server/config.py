@@ -6,7 +6,7 @@ wins over what the flags say about the cluster.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -151,13 +151,17 @@ class ServerConfig:
     log: LogConfig
     watch_progress_interval_s: float = 600.0
     """Between two progress notices to an idle watcher that asked for them."""
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
     """What the operator said that has no effect; logged at the start."""
 
     @property
     def wal_directory(self) -> Path:
         """Where the write-ahead log lies."""
         return self.wal_dir if self.wal_dir is not None else self.data_dir / "member" / "wal"
+
+    def shown(self) -> dict[str, object]:
+        """Return the whole tree in the types of JSON, for the log."""
+        return {field.name: _shown(getattr(self, field.name)) for field in fields(self)}
 
     def problems(self) -> list[str]:
         """Return everything that is wrong, whatever the data directory holds; best first."""
@@ -309,3 +313,15 @@ def _notes(values: flags.FlagValues, environment: Mapping[str, str]) -> tuple[st
         f"unrecognized environment variable {name}" for name in flags.unknown_variables(environment)
     ]
     return (*meaningless, *unknown)
+
+
+def _shown(value: object) -> object:
+    if isinstance(value, Url):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): _shown(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [_shown(item) for item in value]
+    if is_dataclass(value):
+        return {field.name: _shown(getattr(value, field.name)) for field in fields(value)}
+    return value if isinstance(value, int | float | bool | None) else str(value)

@@ -1,5 +1,6 @@
 """The configuration says everything that is wrong, in etcd's words where etcd has them."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -190,3 +191,10 @@ def test_a_negative_quota_is_none() -> None:
 def test_a_configuration_is_a_value() -> None:
     config: ServerConfig = load(["--name", "a"], {})
     assert config == load([], {"ETCD_NAME": "a"})
+
+
+def test_a_configuration_can_be_shown_as_json() -> None:
+    shown = json.loads(json.dumps(load(["--name", "a"], {}).shown()))
+    assert shown["listen"]["client_urls"] == ["http://localhost:2379"]
+    assert shown["cluster"]["initial_members"] == {"a": ["http://localhost:2380"]}
+    assert shown["wal_dir"] is None
