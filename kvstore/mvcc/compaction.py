@@ -2,12 +2,12 @@
 
 After a compaction at C only the newest version at or below C of each key can still be read. Walking
 REVISIONS down from C, the first record met of a key is that version; all older ones hang below it
-on the key's chain. It stays unless it is a tombstone. One exactly at C stays too: a watcher that
-starts at C must see that delete.
+on the key's chain. It stays unless it is a tombstone. Of revision C itself everything stays, the
+tombstones too: a watcher that starts at C must see all of it.
 
 The walk ends at the revision of the last complete removal, inclusive: what that one left below
 either lies on the chain of a record that this walk meets, or is still the newest of its key. Only
-a tombstone that it kept at its own end has become superfluous.
+what that one kept of its own revision has become superfluous.
 
 Where the walk stands is stored in the transaction of each slice, so that a crash repeats nothing
 and leaves nothing behind.
@@ -86,6 +86,8 @@ def remove_slice(txn: WriteTxn, records_max: int) -> bool:
         if kind != LIVE and above.main < target:
             txn.delete(Tree.REVISIONS, place)
             _forget_head(txn, key_of(record[HISTORY_BYTES:]), above)
+        if previous[0] == target:
+            continue  # it stays; the walk meets it next, and what hangs below with it
         left, chain = _cut_chain(txn, Revision(*previous), left, removed)
     if not at_end or chain != _CHAIN_END:
         txn.put(Tree.META, meta.REMOVAL, _PROGRESS.pack(target, *above, *chain))

@@ -57,31 +57,30 @@ class Place(NamedTuple):
 
 def find_place(txn: Reader, key: bytes) -> Place | None:
     """Return the place of `key`, or None if a directory on the way to it is missing."""
-    if len(key) < CHUNK_BYTES:
-        return Place(Tree.KEYS, key)
-    tree, prefix = Tree.KEYS, b""
-    while len(key) >= CHUNK_BYTES:
-        record = txn.get(tree, prefix + key[:CHUNK_BYTES])
+    tree, prefix, depth = Tree.KEYS, b"", 0
+    # By position: cutting the chunks off a key of a megabyte would copy it thousands of times.
+    while len(key) - depth >= CHUNK_BYTES:
+        record = txn.get(tree, prefix + key[depth : depth + CHUNK_BYTES])
         if record is None:
             return None
-        tree, prefix, key = Tree.LONG_KEYS, record[1:], key[CHUNK_BYTES:]
-    return Place(tree, prefix + key)
+        tree, prefix, depth = Tree.LONG_KEYS, record[1:], depth + CHUNK_BYTES
+    return Place(tree, prefix + key[depth:])
 
 
 def make_place(txn: WriteTxn, key: bytes) -> Place:
     """Return the place of `key`, with all directories on the way to it made."""
-    tree, prefix = Tree.KEYS, b""
+    tree, prefix, depth = Tree.KEYS, b"", 0
     made = 0
-    while len(key) >= CHUNK_BYTES:
-        chunk = prefix + key[:CHUNK_BYTES]
+    while len(key) - depth >= CHUNK_BYTES:
+        chunk = prefix + key[depth : depth + CHUNK_BYTES]
         record = txn.get(tree, chunk)
         if record is None:
             # One that was made a moment ago is still empty, so that LONG_KEYS does not show it.
             made = made + 1 if made else _next_directory(txn)
             record = _DIRECTORY_RECORD.pack(DIRECTORY, made)
             txn.put(tree, chunk, record)
-        tree, prefix, key = Tree.LONG_KEYS, record[1:], key[CHUNK_BYTES:]
-    return Place(tree, prefix + key)
+        tree, prefix, depth = Tree.LONG_KEYS, record[1:], depth + CHUNK_BYTES
+    return Place(tree, prefix + key[depth:])
 
 
 def get_head(txn: Reader, key: bytes) -> bytes | None:
@@ -107,14 +106,14 @@ def delete_head(txn: WriteTxn, key: bytes) -> None:
         txn.delete(Tree.KEYS, key)
         return
     path = []
-    tree, prefix = Tree.KEYS, b""
-    while len(key) >= CHUNK_BYTES:
-        place = Place(tree, prefix + key[:CHUNK_BYTES])
+    tree, prefix, depth = Tree.KEYS, b"", 0
+    while len(key) - depth >= CHUNK_BYTES:
+        place = Place(tree, prefix + key[depth : depth + CHUNK_BYTES])
         record = txn.get(*place)
         assert record is not None, "a stored key without its directory"
-        path.append((place, record[1:]))
-        tree, prefix, key = Tree.LONG_KEYS, record[1:], key[CHUNK_BYTES:]
-    txn.delete(tree, prefix + key)
+        tree, prefix, depth = Tree.LONG_KEYS, record[1:], depth + CHUNK_BYTES
+        path.append((place, prefix))
+    txn.delete(tree, prefix + key[depth:])
     for place, directory in reversed(path):
         if any(txn.scan(Tree.LONG_KEYS, directory, _directory_end(directory))):
             return
@@ -131,24 +130,32 @@ def scan_heads(txn: Reader, start: bytes, end: bytes | None) -> Iterator[list[by
 
 
 class _Level(NamedTuple):
-    """A directory that a scan is in: what is left of it, and the range relative to it."""
+    """A directory that a scan is in, and what bounds the scan there."""
 
     records: Iterator[tuple[bytes, bytes]]
+    """What is left of it."""
     prefix_bytes: int
+    depth: int
+    """Where its part of the keys begins."""
     start: bytes
+    """Of the whole range; empty once the way down has left it behind."""
     end: bytes | None
+    """Likewise; None."""
 
 
 def _scan_directories(txn: Reader, start: bytes, end: bytes | None) -> Iterator[list[bytes]]:
     # A stack of its own, because a key of a megabyte is thousands of directories deep.
-    levels = [_open_level(txn, Tree.KEYS, b"", start, end)]
+    levels = [_open_level(txn, b"", 0, start, end)]
     found: list[bytes] = []
     while levels:
         level = levels[-1]
         for place, record in level.records:
             if record[0] == DIRECTORY:
                 chunk = place[level.prefix_bytes :]
-                levels.append(_open_level(txn, Tree.LONG_KEYS, record[1:], *_below(level, chunk)))
+                below = slice(level.depth, level.depth + CHUNK_BYTES)
+                start = level.start if level.start[below] == chunk else b""
+                end = level.end if level.end is not None and level.end[below] == chunk else None
+                levels.append(_open_level(txn, record[1:], below.stop, start, end))
                 break
             found.append(record)
             if len(found) == SLICE:
@@ -160,23 +167,17 @@ def _scan_directories(txn: Reader, start: bytes, end: bytes | None) -> Iterator[
         yield found
 
 
-def _open_level(txn: Reader, tree: Tree, prefix: bytes, start: bytes, end: bytes | None) -> _Level:
+def _open_level(txn: Reader, prefix: bytes, depth: int, start: bytes, end: bytes | None) -> _Level:
+    below = slice(depth, depth + CHUNK_BYTES)
     if end is None:
         tree_end = _directory_end(prefix) if prefix else None
-    elif len(end) <= CHUNK_BYTES:
-        tree_end = prefix + end
+    elif len(end) <= below.stop:
+        tree_end = prefix + end[below]
     else:
         # The chunk that leads to an end beyond it still holds keys of the range.
-        tree_end = prefix + end[:CHUNK_BYTES] + b"\x00"
-    return _Level(txn.scan(tree, prefix + start[:CHUNK_BYTES], tree_end), len(prefix), start, end)
-
-
-def _below(level: _Level, chunk: bytes) -> tuple[bytes, bytes | None]:
-    """Return what is left of the level's range for the directory behind `chunk`."""
-    start, end = level.start, level.end
-    inner_start = start[CHUNK_BYTES:] if start[:CHUNK_BYTES] == chunk else b""
-    inner_end = end[CHUNK_BYTES:] if end is not None and end[:CHUNK_BYTES] == chunk else None
-    return inner_start, inner_end
+        tree_end = prefix + end[below] + b"\x00"
+    tree = Tree.LONG_KEYS if prefix else Tree.KEYS
+    return _Level(txn.scan(tree, prefix + start[below], tree_end), len(prefix), depth, start, end)
 
 
 def address(txn: Reader, key: bytes) -> bytes:
