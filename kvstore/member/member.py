@@ -171,15 +171,16 @@ class Member(ConsensusHost):
             return
         try:
             self._propose()
+            self._reads.begin()
             self.consensus.turn()
-            self._reads.advance()
+            self._reads.serve()
             self._sync_log()
         except StorageFull:
             logger.exception("disk full: nothing is applied until space is free")
         except Exception as failure:  # whatever it is, this member is done
             self.stop(failure)
             return
-        if self._proposals.has_waiting and self._can_propose():
+        if self._has_more_to_do():
             self.schedule_turn()
 
     def stop(self, failure: BaseException) -> None:
@@ -202,6 +203,14 @@ class Member(ConsensusHost):
     def _due_turn(self) -> None:
         self._turn_due = False
         self.turn()
+
+    def _has_more_to_do(self) -> bool:
+        """Whether another turn could go on at once, without any news from outside."""
+        return (
+            (self._proposals.has_waiting and self._can_propose())
+            or self._reads.can_begin
+            or self.consensus.applied_index < self.consensus.commit_index
+        )
 
     def _can_propose(self) -> bool:
         if self.is_leader:

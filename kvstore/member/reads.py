@@ -36,20 +36,23 @@ class Reads:
         self._confirmed: deque[_Confirmed] = deque()
 
     @property
-    def has_joining(self) -> bool:
-        """Whether reads wait for a round to begin."""
-        return bool(self._joining)
+    def can_begin(self) -> bool:
+        """Whether reads wait and no round is under way."""
+        return bool(self._joining) and self._round is None
 
     def join(self, read: Read, *, deadline: float) -> None:
         """Let `read` take part in the next round."""
         self._joining.append(_Waiting(read, deadline))
 
-    def advance(self) -> None:
-        """Begin a round if none is under way, and serve what is confirmed and applied."""
+    def begin(self) -> None:
+        """Begin a round if reads wait and none is under way; the engine's turn sends it."""
         if self._joining and self._round is None:
             joined, self._joining = self._joining, []
             self._round = joined
             self._consensus.read_index(lambda answer: self._finish_round(joined, answer))
+
+    def serve(self) -> None:
+        """Let the reads look whose round is confirmed and whose index is applied."""
         applied = self._consensus.applied_index
         while self._confirmed and self._confirmed[0].at <= applied:
             for waiting in self._confirmed.popleft().reads:
