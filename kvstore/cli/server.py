@@ -44,9 +44,7 @@ def kvstored(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         return EXIT_USAGE
     except ConfigurationRefused as refusal:
         with logging_to(LogConfig()):
-            for problem in refusal.problems:
-                logger.critical("failed to verify flags", extra={"error": problem})
-        return EXIT_FAILED
+            return _refused(refusal)
     with logging_to(config.log):
         return _serve(config)
 
@@ -75,10 +73,18 @@ def _serve(config: ServerConfig) -> int:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run(config))
-    except (MemberFailed, ConfigurationRefused, OSError) as error:
-        logger.critical("the member cannot run", extra={"error": str(error)}, exc_info=True)
+    except ConfigurationRefused as refusal:
+        return _refused(refusal)
+    except (MemberFailed, OSError):
+        logger.critical("the member cannot run", exc_info=True)
         return EXIT_FAILED
     return 0
+
+
+def _refused(refusal: ConfigurationRefused) -> int:
+    for problem in refusal.problems:
+        logger.critical("failed to verify flags", extra={"error": problem})
+    return EXIT_FAILED
 
 
 def _own_version() -> str:
