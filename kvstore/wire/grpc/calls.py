@@ -8,7 +8,6 @@ from typing import NamedTuple, Protocol
 
 from kvstore.wire.grpc.metadata import metadata_of, timeout_s
 from kvstore.wire.grpc.replies import send_message, send_reply, send_status
-from kvstore.wire.http2.request_head import RequestHead
 from kvstore.wire.http2.sender import Sender
 from kvstore.wire.http2.stream import Stream
 
@@ -140,8 +139,10 @@ class Rpc:
 
     __slots__ = ("encoding", "metadata", "route", "timeout_s")
 
-    def __init__(self, head: RequestHead, route: UnaryRoute | StreamRoute | Refusal) -> None:
-        headers = head.headers
+    def __init__(
+        self, route: UnaryRoute | StreamRoute | Refusal, headers: Mapping[str, str]
+    ) -> None:
+        """Raises BadMetadata."""
         self.route = route
         self.encoding = headers.get("grpc-encoding")
         timeout = headers.get("grpc-timeout")

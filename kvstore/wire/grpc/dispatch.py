@@ -26,6 +26,10 @@ OpenPlain = Callable[[Sender, Stream, RequestHead], Consumer]
 """Serves a request that is not gRPC."""
 
 
+_PLAIN = object()
+"""The route of a request that is not gRPC."""
+
+
 class Routes:
     """The methods of a server by path, shared by its connections."""
 
@@ -66,6 +70,18 @@ class Dispatcher:
         self._open_plain = open_plain
         self._message_bytes_max = message_bytes_max
 
+    def prepare(self, head: RequestHead) -> None:
+        """Tell gRPC from plain HTTP by the content type, and find the method."""
+        if not head.headers.get("content-type", "").startswith("application/grpc"):
+            head.route = _PLAIN
+            return
+        try:
+            rpc = Rpc(self._routes.find(head), head.headers)
+        except BadMetadata as error:
+            rpc = Rpc(Refusal(Code.INTERNAL, str(error), 400), {})
+        head.route = rpc
+        head.takes_whole = type(rpc.route) is UnaryRoute
+
     def whole(self, stream: Stream, head: RequestHead, body: bytes) -> None:
         """Serve a request that arrived in one piece."""
         rpc = head.route
@@ -88,16 +104,8 @@ class Dispatcher:
     def open(self, stream: Stream, head: RequestHead) -> Consumer:
         """Serve a request whose body may follow."""
         rpc = head.route
-        if rpc is None:
-            if not head.headers.get("content-type", "").startswith("application/grpc"):
-                return self._open_plain(self._sender, stream, head)
-            try:
-                rpc = Rpc(head, self._routes.find(head))
-            except BadMetadata as error:
-                return self._refuse(stream, Refusal(Code.INTERNAL, str(error), 400))
-            head.route = rpc
-            head.takes_whole = isinstance(rpc.route, UnaryRoute)
-        assert isinstance(rpc, Rpc)
+        if type(rpc) is not Rpc:
+            return self._open_plain(self._sender, stream, head)
         route = rpc.route
         if isinstance(route, Refusal):
             return self._refuse(stream, route)

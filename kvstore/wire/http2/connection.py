@@ -68,10 +68,14 @@ _KEEPALIVE_PING = b"is alive"
 class Requests(Protocol):
     """Who serves the requests of a connection."""
 
+    def prepare(self, head: RequestHead) -> None:
+        """Derive `route` and `takes_whole` of a head that was not seen before."""
+        ...
+
     def whole(self, stream: Stream, head: RequestHead, body: bytes) -> None:
         """Serve a request whose body is one frame: the hot path, which makes no consumer.
 
-        Only for heads that `open` has seen and marked `takes_whole`.
+        Only for heads marked `takes_whole`.
         """
         ...
 
@@ -343,6 +347,8 @@ class ServerConnection:
             self._ids.open(stream_id)
         try:
             head = self._blocks.head(block)
+            if head.route is None:
+                self._requests.prepare(head)
             if is_end and head.content_length:
                 raise MalformedRequest("content-length without a body")  # noqa: TRY301
         except HeaderListTooLarge:

@@ -8,13 +8,12 @@ are used here. Tests hold this decoder against the library's.
 
 import re
 from collections import deque
-from functools import lru_cache
 
 from hpack.exceptions import HPACKDecodingError
-from hpack.huffman_table import decode_huffman
 from hpack.table import HeaderTable
 
 from kvstore.wire.http2.errors import ConnectionFailed, ErrorCode, HeaderListTooLarge
+from kvstore.wire.http2.huffman import decoded
 
 REGULAR, METHOD, SCHEME, AUTHORITY, PATH, MALFORMED = range(6)
 
@@ -37,7 +36,7 @@ _HUFFMAN = 0x80
 _LENGTH_MASK = 0x7F
 _CONTINUED = 0x80
 _INTEGER_BYTES_MAX = 4
-_MEMO_BYTES_MAX = 64
+_NAMES_MAX = 1024
 _KINDS = {":method": METHOD, ":scheme": SCHEME, ":authority": AUTHORITY, ":path": PATH}
 _KINDS |= dict.fromkeys(
     ("connection", "proxy-connection", "keep-alive", "transfer-encoding", "upgrade"), MALFORMED
@@ -46,17 +45,34 @@ _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9a-z]+").fullmatch
 _BAD_VALUE = re.compile(r"[\0\r\n]|^[ \t]|[ \t]\Z").search
 
 
+_names: dict[bytes, tuple[int, str]] = {}
+
+
 def field_of(name: bytes, value: bytes) -> Field:
     """Return the field with its kind; what RFC 9113 §8.2 forbids has the kind MALFORMED."""
-    name_text = name.decode("latin-1")
+    known = _names.get(name)
+    if known is None:
+        known = _kind_and_text(name)
+    kind, name_text = known
     value_text = value.decode("latin-1")
-    kind = _KINDS.get(name_text)
-    if kind is None:
-        is_bad = _NAME(name_text) is None or (name_text == "te" and value_text != "trailers")
-        kind = MALFORMED if is_bad else REGULAR
-    if _BAD_VALUE(value_text) is not None:
+    # Printable ASCII without spaces needs no closer look.
+    if not (value_text.isascii() and value_text.isprintable() and " " not in value_text) and (
+        _BAD_VALUE(value_text) is not None
+    ):
+        kind = MALFORMED
+    if name == b"te" and value != b"trailers":
         kind = MALFORMED
     return (kind, name_text, value_text, len(name) + len(value) + _ENTRY_OVERHEAD)
+
+
+def _kind_and_text(name: bytes) -> tuple[int, str]:
+    text = name.decode("latin-1")
+    kind = _KINDS.get(text)
+    if kind is None:
+        kind = REGULAR if _NAME(text) is not None else MALFORMED
+    if len(_names) < _NAMES_MAX:
+        _names[name] = (kind, text)
+    return kind, text
 
 
 _STATIC = [field_of(name, value) for name, value in HeaderTable.STATIC_TABLE]
@@ -191,9 +207,4 @@ def _string(block: bytes, position: int) -> tuple[bytes, int]:
         raise HPACKDecodingError("truncated string")
     if first < _HUFFMAN:
         return raw, end
-    return (_short_text(raw) if length <= _MEMO_BYTES_MAX else decode_huffman(raw)), end
-
-
-@lru_cache(maxsize=1024)
-def _short_text(raw: bytes) -> bytes:
-    return decode_huffman(raw)
+    return decoded(raw), end
