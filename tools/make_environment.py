@@ -31,13 +31,12 @@ def main(directory: Path) -> None:
     python = directory / "bin" / "python"
     wanted = ["--editable", str(ROOT), *dependency_group(GROUP)]
     uv = shutil.which("uv")
-    is_usable = python.exists() and _runs(str(python), "-c", "import sys")
     if uv is not None:
-        if not is_usable:
+        if not _runs(str(python), "-c", ""):
             _run(uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(directory))
         _run(uv, "pip", "install", "--quiet", "--python", str(python), *wanted)
         return
-    if not is_usable:
+    if not _runs(str(python), "-m", "pip", "--version"):  # uv makes environments without pip
         _run(sys.executable, "-m", "venv", "--clear", str(directory))
     _run(
         str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
@@ -51,7 +50,11 @@ def _run(*command: str) -> None:
 
 
 def _runs(*command: str) -> bool:
-    return subprocess.run(command, check=False, stdin=subprocess.DEVNULL).returncode == 0
+    try:
+        done = subprocess.run(command, check=False, stdin=subprocess.DEVNULL, capture_output=True)
+    except OSError:
+        return False  # not there, or a link to an interpreter that has gone
+    return done.returncode == 0
 
 
 if __name__ == "__main__":
