@@ -9,12 +9,14 @@ What is found on disk wins over what the operator said about the cluster.
 
 import json
 import logging
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from kvstore.apply import StateMachine, meta
 from kvstore.backend.checkpoint import restore_if_needed
+from kvstore.backend.directory_lock import lock_directory
 from kvstore.backend.lmdb_backend import LmdbBackend
 from kvstore.base.entropy import Entropy
 from kvstore.base.errors import CorruptKeyspace, WrongDataDirectory
@@ -45,6 +47,8 @@ class OpenedMember:
     """Everything durable of a member, open and consistent."""
 
     directory: Path
+    lock: int
+    """Descriptor of the lock that keeps a second process out of the directory."""
     wal: WriteAheadLog
     journal: Journal
     machine: StateMachine
@@ -54,6 +58,7 @@ class OpenedMember:
         """Close the files. What is not synced yet is found again by replaying the log."""
         self.wal.close()
         self.machine.backend.close()
+        os.close(self.lock)
 
 
 def keyspace_directory(member_directory: Path, generation: int) -> Path:
@@ -124,6 +129,7 @@ def open_member(  # noqa: PLR0913 - two places, one identity, and the doors
         MemberFailed: the data contradicts itself or belongs to someone else; nothing was changed.
     """
     directory = data_directory / "member"
+    lock = lock_directory(directory)
     wal_identity = WalIdentity(identity.cluster_id, identity.member_id)
 
     def open_wal() -> tuple[WriteAheadLog, Recovered]:
@@ -163,11 +169,16 @@ def open_member(  # noqa: PLR0913 - two places, one identity, and the doors
     applied = Applied(
         index=machine.applied.index,
         term=machine.applied.term,
-        membership=decode_membership(membership) if membership else founders,
+        membership=decode_membership(membership),
         generation=generation,
     )
     return OpenedMember(
-        directory=directory, wal=wal, journal=journal, machine=machine, applied=applied
+        directory=directory,
+        lock=lock,
+        wal=wal,
+        journal=journal,
+        machine=machine,
+        applied=applied,
     )
 
 
@@ -185,13 +196,14 @@ def _open_machine(backend: LmdbBackend, journal: Journal) -> StateMachine:
     if at == LogIndex(FIRST_INDEX):
         stamp = backend.begin_write()
         meta.set_format(stamp)
+        meta.set_membership(stamp, encode_membership(journal.membership_at(at)))
         stamp.commit()
     return StateMachine(backend)
 
 
 def _refuse_orphans(directory: Path) -> None:
     """A keyspace without a log is what a lost log leaves behind: never start over beside it."""
-    orphans = sorted(path.name for path in directory.glob("keyspace.*"))
+    orphans = sorted(path.name for path in directory.glob("keyspace.[0-9]*"))
     if orphans:
         raise WrongDataDirectory(
             f"{directory} holds {', '.join(orphans)} but no write-ahead log: the log is lost, "
@@ -200,7 +212,7 @@ def _refuse_orphans(directory: Path) -> None:
 
 
 def _remove_other_generations(directory: Path, generation: int) -> None:
-    for path in directory.glob("keyspace.*"):
+    for path in directory.glob("keyspace.[0-9]*"):
         if path.name != f"keyspace.{generation}":
             logger.info("removing an unfinished or former keyspace", extra={"path": str(path)})
             shutil.rmtree(path)

@@ -61,6 +61,7 @@ class Member(ConsensusHost):
         self.config = config
         self.clock = clock
         self.machine = machine
+        self.incarnation = incarnation
         self.links = links
         self.scheduler = scheduler
         self._wal = wal
@@ -192,6 +193,16 @@ class Member(ConsensusHost):
         self._reads.fail_all(Stopped())
         self.close_view()
         self._stopped(failure)
+
+    def replace_machine(self, machine: StateMachine) -> None:
+        """Go on from another keyspace, which is ahead: a snapshot was installed.
+
+        Whether what was forwarded is part of it can no longer be told.
+        """
+        self.close_view()
+        self.machine = machine
+        self._proposals.lose(ProposalConnectionLost)
+        self.schedule_turn()
 
     def close_view(self) -> None:
         """Let go of the pinned view after a change; the next look opens a fresh one."""

@@ -26,6 +26,7 @@ from kvstore.member.bootstrap import (
     store_identity,
     stored_identity,
 )
+from kvstore.member.snapshots import Snapshots
 from kvstore.mvcc import Changes
 from kvstore.raft.consensus import Membership
 from kvstore.raft.peer_session import Channel, PeerIdentity, Refusal
@@ -177,8 +178,9 @@ class Server:
         def header(revision: int) -> bytes:
             return headers.field(revision, member.consensus.term)
 
+        history = KeyspaceHistory(member)
         self._hub = WatchHub(
-            KeyspaceHistory(member),
+            history,
             header,
             config.limits,
             self._entropy,
@@ -187,6 +189,15 @@ class Server:
         member.publish = self._hub.publish
         self._keeper = LeaseKeeper(member)
         self._housekeeping = Housekeeping(member, opened.wal, opened.journal, self._disk_worker)
+        self._snapshots = Snapshots(
+            member,
+            opened.directory,
+            opened.applied.generation,
+            self._housekeeping,
+            self._disk_worker,
+        )
+        self._snapshots.rebase_watches(self._hub, history)
+        self._closers.append(self._snapshots.close)
         pipeline = Pipeline(member)
         self._gate = StreamGate(member, pipeline, election_timeout_s=timing.election_s)
         quota = Quota(member)
@@ -316,6 +327,7 @@ class Server:
         self._hub.tick(now)
         self._gate.tick()
         self._housekeeping.tick()
+        self._snapshots.tick()
         if self._hub.has_backlog:
             self._scheduler.soon(self._catch_up)
         interval_s = self._member.config.heartbeat_s / _TICKS_PER_HEARTBEAT

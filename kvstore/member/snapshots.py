@@ -1,0 +1,297 @@
+"""Bringing up a member whose log lags too far: the keyspace travels, as its next generation.
+
+    message := "c" stream (u64) number (u32) chunk       (leader -> member; numbers count from 0)
+             | "a" stream (u64) number (u32)             (member -> leader: taken)
+             | "f" stream (u64)                          (member -> leader: this stream has failed)
+
+A few chunks are under way at a time, each taken in a step of its own on both sides, so heartbeats
+and requests go on. The receiver builds the next generation beside its present keyspace, makes it
+durable, and then the log's reset record is the switch (DESIGN D12): a crash on either side of it
+finds one whole keyspace. Watchers go on at their next revision, from the new history.
+"""
+
+import logging
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from struct import Struct
+
+from kvstore.apply import StateMachine, meta
+from kvstore.apply.snapshot import CorruptSnapshot, SnapshotBuilder, head_of, snapshot_chunks
+from kvstore.backend.backend import ReadTxn
+from kvstore.backend.lmdb_backend import LmdbBackend
+from kvstore.base import failpoint
+from kvstore.base.errors import ProtocolError, StorageFull
+from kvstore.base.ids import MemberId
+from kvstore.member.bootstrap import keyspace_directory
+from kvstore.member.housekeeping import Housekeeping
+from kvstore.member.member import Member
+from kvstore.member.ports import Worker
+from kvstore.raft.membership import decode_membership
+from kvstore.raft.peer_session import Channel
+from kvstore.watch import History, WatchHub
+
+logger = logging.getLogger(__name__)
+
+_CHUNK, _TAKEN, _FAILED = b"c", b"a", b"f"
+_NUMBERED = Struct("<cQI")
+_FAILURE = Struct("<cQ")
+_CHUNKS_UNDER_WAY_MAX = 8
+_FRAME_OVERHEAD_BYTES = 64
+_SILENCE_MAX_S = 30.0
+_FORMER_KEYSPACE_S = 60.0
+"""Reads that began before a switch may take so long; then the former keyspace is closed."""
+
+
+@dataclass(slots=True)
+class _Outgoing:
+    stream: int
+    txn: ReadTxn
+    chunks: Iterator[bytes]
+    sent: int = 0
+    taken: int = 0
+    is_all_sent: bool = False
+    heard_at: float = 0.0
+
+
+@dataclass(slots=True)
+class _Incoming:
+    stream: int
+    sender: MemberId
+    directory: Path
+    backend: LmdbBackend
+    builder: SnapshotBuilder
+    next_number: int = 0
+    heard_at: float = 0.0
+    is_finishing: bool = False
+
+
+class Snapshots:
+    """Both sides of one member's snapshot transfers."""
+
+    def __init__(
+        self,
+        member: Member,
+        directory: Path,
+        generation: int,
+        housekeeping: Housekeeping,
+        disk_worker: Worker,
+    ) -> None:
+        self._member = member
+        self._directory = directory
+        self._generation = generation
+        self._housekeeping = housekeeping
+        self._disk = disk_worker
+        self._outgoing: dict[MemberId, _Outgoing] = {}
+        self._incoming: _Incoming | None = None
+        self._next_stream = member.incarnation
+        self._hub: WatchHub | None = None
+        self._history: History | None = None
+        member.receivers[Channel.SNAPSHOT] = self._receive
+        member.snapshot_requests = self._wanted
+
+    def rebase_watches(self, hub: WatchHub, history: History) -> None:
+        """Name the watch hub that goes on from the new keyspace after a switch."""
+        self._hub, self._history = hub, history
+
+    def tick(self) -> None:
+        """Send what there is room for; give up what has been silent for too long."""
+        now = self._member.clock.monotonic()
+        for to, outgoing in list(self._outgoing.items()):
+            if not self._member.is_leader or now - outgoing.heard_at > _SILENCE_MAX_S:
+                self._end_outgoing(to)
+            else:
+                self._send_chunks(to, outgoing)
+        incoming = self._incoming
+        if (
+            incoming is not None
+            and not incoming.is_finishing
+            and now - incoming.heard_at > _SILENCE_MAX_S
+        ):
+            self._drop_incoming("the sender fell silent")
+
+    def close(self) -> None:
+        """Let go of all transfers."""
+        for to in list(self._outgoing):
+            self._end_outgoing(to)
+        if self._incoming is not None and not self._incoming.is_finishing:
+            self._drop_incoming("this member stops")
+
+    # --- the leader's side
+
+    def _wanted(self, to: MemberId) -> None:
+        if to in self._outgoing or not self._member.links.is_linked(to):
+            return
+        machine, config = self._member.machine, self._member.config
+        txn = machine.backend.begin_read()
+        head = head_of(txn, config.cluster_id, meta.membership(txn))
+        chunk_bytes = config.limits.peer_frame_bytes_max - _FRAME_OVERHEAD_BYTES
+        self._next_stream += 1
+        outgoing = self._outgoing[to] = _Outgoing(
+            self._next_stream,
+            txn,
+            snapshot_chunks(txn, head, chunk_bytes_max=chunk_bytes),
+            heard_at=self._member.clock.monotonic(),
+        )
+        logger.info("sending a snapshot", extra={"to": f"{to:x}", "index": head.index})
+        self._send_chunks(to, outgoing)
+
+    def _send_chunks(self, to: MemberId, outgoing: _Outgoing) -> None:
+        links = self._member.links
+        while (
+            not outgoing.is_all_sent
+            and outgoing.sent - outgoing.taken < _CHUNKS_UNDER_WAY_MAX
+            and links.has_room(to, Channel.SNAPSHOT)
+        ):
+            chunk = next(outgoing.chunks, None)
+            if chunk is None:
+                outgoing.is_all_sent = True
+                outgoing.txn.close()
+                return
+            message = _NUMBERED.pack(_CHUNK, outgoing.stream, outgoing.sent) + chunk
+            outgoing.sent += 1
+            if not links.send(to, Channel.SNAPSHOT, message):
+                self._end_outgoing(to)
+                return
+
+    def _taken(self, sender: MemberId, stream: int, number: int) -> None:
+        outgoing = self._outgoing.get(sender)
+        if outgoing is None or outgoing.stream != stream:
+            return
+        outgoing.taken = max(outgoing.taken, number + 1)
+        outgoing.heard_at = self._member.clock.monotonic()
+        # One slice an acknowledgement: reading chunks shall not hold the loop.
+        self._member.scheduler.soon(partial(self._go_on, sender, outgoing))
+
+    def _go_on(self, to: MemberId, outgoing: _Outgoing) -> None:
+        if self._outgoing.get(to) is outgoing:
+            self._send_chunks(to, outgoing)
+
+    def _end_outgoing(self, to: MemberId) -> None:
+        self._outgoing.pop(to).txn.close()
+
+    # --- the receiver's side
+
+    def _receive(self, sender: MemberId, message: bytes) -> None:
+        kind = message[:1]
+        if kind == _CHUNK and len(message) > _NUMBERED.size:
+            _, stream, number = _NUMBERED.unpack_from(message)
+            self._take(sender, stream, number, message[_NUMBERED.size :])
+        elif kind == _TAKEN and len(message) == _NUMBERED.size:
+            _, stream, number = _NUMBERED.unpack(message)
+            self._taken(sender, stream, number)
+        elif kind == _FAILED and len(message) == _FAILURE.size:
+            _, stream = _FAILURE.unpack(message)
+            outgoing = self._outgoing.get(sender)
+            if outgoing is not None and outgoing.stream == stream:
+                self._end_outgoing(sender)
+        else:
+            raise ProtocolError("unknown message on the snapshot channel")
+
+    def _take(self, sender: MemberId, stream: int, number: int, chunk: bytes) -> None:
+        incoming = self._incoming
+        if number == 0:
+            if incoming is not None and incoming.is_finishing:
+                return  # that one is nearly in force; the leader asks again if it needs to
+            if incoming is not None:
+                self._drop_incoming("another one begins")
+            incoming = self._incoming = self._begin(sender, stream)
+        if incoming is None or (incoming.sender, incoming.stream) != (sender, stream):
+            self._tell_failed(sender, stream)
+            return
+        try:
+            if number != incoming.next_number:
+                raise CorruptSnapshot(f"chunk {number} in place of {incoming.next_number}")  # noqa: TRY301
+            incoming.builder.add(chunk)
+        except (CorruptSnapshot, StorageFull) as problem:
+            self._drop_incoming(str(problem))
+            self._tell_failed(sender, stream)
+            return
+        incoming.next_number += 1
+        incoming.heard_at = self._member.clock.monotonic()
+        taken = _NUMBERED.pack(_TAKEN, stream, number)
+        self._member.links.send(sender, Channel.SNAPSHOT, taken)
+        if incoming.builder.is_complete:
+            self._make_durable(incoming)
+
+    def _begin(self, sender: MemberId, stream: int) -> _Incoming:
+        config = self._member.config
+        directory = keyspace_directory(self._directory, self._generation + 1)
+        if directory.exists():
+            shutil.rmtree(directory)
+        backend = LmdbBackend(directory, quota_bytes=config.limits.quota_bytes)
+        limits = config.limits
+        builder = SnapshotBuilder(
+            backend,
+            config.cluster_id,
+            value_bytes_max=limits.request_bytes_max + limits.request_overhead_bytes,
+        )
+        logger.info("receiving a snapshot", extra={"from": f"{sender:x}"})
+        now = self._member.clock.monotonic()
+        return _Incoming(stream, sender, directory, backend, builder, heard_at=now)
+
+    def _make_durable(self, incoming: _Incoming) -> None:
+        incoming.is_finishing = True
+        checkpoint = incoming.backend.begin_checkpoint()
+
+        def finished(result: object) -> None:
+            if self._member.failure is not None:
+                incoming.backend.close()
+            elif isinstance(result, BaseException):
+                self._member.stop(result)
+            else:
+                checkpoint.finish()
+                self._switch(incoming)
+
+        self._disk.submit(checkpoint.make_durable, finished)
+
+    def _switch(self, incoming: _Incoming) -> None:
+        """Make the new generation the one in force: the log's reset record decides."""
+        head = incoming.builder.head
+        assert head is not None
+        member = self._member
+        failpoint.hit("snapshot_before_switch")
+        is_installed = member.consensus.install_snapshot(
+            head.index, head.term, decode_membership(head.membership), self._generation + 1
+        )
+        failpoint.hit("snapshot_after_switch")
+        self._incoming = None
+        if not is_installed:
+            self._discard(incoming)
+            return
+        self._generation += 1
+        former, former_directory = member.machine, self._directory
+        member.replace_machine(StateMachine(incoming.backend))
+        self._housekeeping.keyspace_replaced(head.index)
+        if self._hub is not None and self._history is not None:
+            self._hub.rebase(self._history)
+        logger.info("installed a snapshot", extra={"index": head.index, "term": head.term})
+        former_path = keyspace_directory(former_directory, self._generation - 1)
+
+        def forget_former() -> None:
+            former.backend.close()
+            self._disk.submit(lambda: shutil.rmtree(former_path, ignore_errors=True), _ignore)
+
+        member.scheduler.later(_FORMER_KEYSPACE_S, forget_former)
+
+    def _drop_incoming(self, why: str) -> None:
+        incoming = self._incoming
+        assert incoming is not None
+        logger.warning("dropped a snapshot", extra={"why": why})
+        self._incoming = None
+        self._discard(incoming)
+
+    def _discard(self, incoming: _Incoming) -> None:
+        incoming.backend.close()
+        shutil.rmtree(incoming.directory)
+
+    def _tell_failed(self, sender: MemberId, stream: int) -> None:
+        message = _FAILURE.pack(_FAILED, stream)
+        self._member.links.send(sender, Channel.SNAPSHOT, message)
+
+
+def _ignore(result: object) -> None:
+    """Take note of nothing: what could not be removed is removed at the next start."""
+    del result
