@@ -6,7 +6,7 @@ from kvstore.backend.backend import SLICE, Reader
 from kvstore.backend.schema import Tree
 from kvstore.base.key_range import KeyRange
 from kvstore.mvcc.event import Changes, Event, Previous
-from kvstore.mvcc.key_value import decode_key_value, key_of
+from kvstore.mvcc.key_value import create_revision_of, key_of
 from kvstore.mvcc.layout import HEAD, HEAD_BYTES, HISTORY, HISTORY_BYTES, LIVE, get_head, scan_heads
 from kvstore.mvcc.revision import Revision, encode_revision
 
@@ -110,7 +110,7 @@ def _event(  # noqa: PLR0913, PLR0917 - all of it is at hand in the loop above
     txn: Reader, main: int, key: bytes, key_value: bytes, record: bytes, compacted: int
 ) -> Event:
     kind, previous_main, previous_sub = HISTORY.unpack_from(record)
-    is_create = kind == LIVE and decode_key_value(key_value).create_revision == main
+    is_create = kind == LIVE and create_revision_of(key_value) == main
     previous = None
     # What was there before is asked for at revision main - 1, as etcd does: it is there as long as
     # that revision can be read, whatever physical removal has got to.

@@ -6,13 +6,7 @@ taken over these bytes. Source: kv.proto KeyValue.
 
 from typing import NamedTuple
 
-from kvstore.wire.protobuf import (
-    decode_varint,
-    encode_varint,
-    message_field,
-    to_int64,
-    varint_field,
-)
+from kvstore.wire.protobuf import decode_varint, encode_varint, to_int64
 
 _KEY, _CREATE, _MOD, _VERSION, _VALUE, _LEASE = 0x0A, 0x10, 0x18, 0x20, 0x2A, 0x30
 
@@ -32,19 +26,22 @@ def encode_key_value(  # noqa: PLR0913, PLR0917 - the put's hot path: no object,
     key: bytes, create: bytes, mod: bytes, version: int, value: bytes, lease: int
 ) -> bytes:
     """Return the bytes of a KeyValue. `create` and `mod` are revisions, already varints."""
-    size = len(value)
-    head = b"\x0a%b%b\x10%b\x18%b\x20%b" % (
-        encode_varint(len(key)),
-        key,
-        create,
-        mod,
-        encode_varint(version),
+    return b"".join(
+        (
+            b"\x0a",
+            encode_varint(len(key)),
+            key,
+            b"\x10",
+            create,
+            b"\x18",
+            mod,
+            b"\x20",
+            encode_varint(version),
+            b"\x2a" + encode_varint(len(value)) if value else b"",
+            value,
+            b"\x30" + encode_varint(lease) if lease else b"",
+        )
     )
-    if size:
-        head = b"%b\x2a%b%b" % (head, encode_varint(size), value)
-    if lease:
-        return b"%b\x30%b" % (head, encode_varint(lease))
-    return head
 
 
 def encode_tombstone(key: bytes, mod: bytes) -> bytes:
@@ -96,13 +93,20 @@ def value_of(data: bytes) -> bytes:
     return decode_key_value(data).value
 
 
+def create_revision_of(data: bytes) -> int:
+    """Return the create revision of a stored KeyValue that is no tombstone."""
+    size, position = decode_varint(data, 1)
+    return decode_varint(data, position + size + 1)[0]
+
+
 def without_value(data: bytes) -> bytes:
     """Return the KeyValue with an empty value, as `keys_only` wants it; the lease stays."""
-    fields = decode_key_value(data)
-    return (
-        message_field(1, fields.key)
-        + varint_field(2, fields.create_revision)
-        + varint_field(3, fields.mod_revision)
-        + varint_field(4, fields.version)
-        + varint_field(6, fields.lease)
-    )
+    size, position = decode_varint(data, 1)
+    position += size
+    end = len(data)
+    while position < end:
+        number, following = decode_varint(data, position + 1)
+        if data[position] == _VALUE:
+            return data[:position] + data[following + number :]
+        position = following
+    return data

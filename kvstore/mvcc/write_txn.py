@@ -28,6 +28,8 @@ from kvstore.wire.protobuf import encode_varint
 _pack_head = HEAD.pack
 _unpack_head = HEAD.unpack_from
 _pack_history = HISTORY.pack
+_new = tuple.__new__
+"""Makes a named tuple in less than half the time that calling its class takes."""
 
 
 class KeyspaceWriter:
@@ -83,7 +85,8 @@ class KeyspaceWriter:
                 create = old_create
                 version = old_version + 1
                 before = head[HEAD_BYTES:]
-                previous = Previous(key, before, old_create, old_main, old_version, old_lease)
+                found = (key, before, old_create, old_main, old_version, old_lease)
+                previous = _new(Previous, found)
             if old_main == main:
                 before = find_key_value(txn, old_main, old_sub, main - 1)
         varint = self._main_varint
@@ -97,9 +100,8 @@ class KeyspaceWriter:
         record = _pack_history(LIVE, old_main, old_sub) + key_value
         txn.append(Tree.REVISIONS, encode_revision(main, sub), record)
         is_create = create == main
-        self._events.append(
-            Event(False, key, key_value, None if is_create else before, is_create)  # noqa: FBT003
-        )
+        event = (False, key, key_value, None if is_create else before, is_create)
+        self._events.append(_new(Event, event))
         self._sub = sub + 1
         return previous
 

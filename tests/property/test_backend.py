@@ -164,7 +164,7 @@ class LmdbMachine(BackendMachine):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("machine", "examples"), [(MemoryMachine, 60), (LmdbMachine, 20)])
+@pytest.mark.parametrize(("machine", "examples"), [(MemoryMachine, 60), (LmdbMachine, 10)])
 def test_a_backend_keeps_its_contract(machine: type[BackendMachine], examples: int) -> None:
     run_state_machine_as_test(
         machine, settings=settings(max_examples=examples, stateful_step_count=40, deadline=None)

@@ -335,7 +335,7 @@ def _hash(view: ReadView, revision: int) -> HashResult:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("machine", "examples"), [(MemoryMachine, 400), (LmdbMachine, 10)])
+@pytest.mark.parametrize(("machine", "examples"), [(MemoryMachine, 80), (LmdbMachine, 6)])
 def test_the_keyspace_does_what_its_model_does(
     machine: type[KeyspaceMachine], examples: int
 ) -> None:
