@@ -1,22 +1,35 @@
 """The keyspace's requests, carried out on one turn's writer together with the leases they touch."""
 
+from collections.abc import Callable, Generator, Iterator
+
 from kvstore.apply.reply import Reply, delete_range_body, put_body, range_body
 from kvstore.apply.requests import PutRequest, decode_put, plain_put
 from kvstore.backend.backend import WriteTxn
 from kvstore.base.errors import KeyNotFound, LeaseNotFound
 from kvstore.base.ids import LeaseId
 from kvstore.base.key_range import KeyRange
+from kvstore.base.limits import KIB
 from kvstore.lease import Lessor
 from kvstore.mvcc import KeyspaceWriter, Previous, RangeQuery, decode_key_value
 from kvstore.wire.pb import rpc_pb2
+
+_NEXT_SLICE_BYTES = 256 * KIB
+"""What a slice of a delete is expected to change at most, beside its keys' own bytes."""
 
 
 class Operations:
     """One turn's changes: `txn` holds them, `writer` the keyspace's part, `lessor` the leases'."""
 
-    __slots__ = ("lessor", "txn", "writer")
+    __slots__ = ("_reserve", "lessor", "txn", "writer")
 
-    def __init__(self, txn: WriteTxn, writer: KeyspaceWriter, lessor: Lessor) -> None:
+    def __init__(
+        self,
+        txn: WriteTxn,
+        writer: KeyspaceWriter,
+        lessor: Lessor,
+        reserve: Callable[[int], None],
+    ) -> None:
+        self._reserve = reserve
         self.txn = txn
         self.writer = writer
         self.lessor = lessor
@@ -44,9 +57,9 @@ class Operations:
         body = self.put_body(request)
         return Reply(self.writer.end_request(), body)
 
-    def delete_range(self, raw: bytes) -> Reply:
-        """Apply a DeleteRangeRequest; it is never refused."""
-        body = self.delete_range_body(rpc_pb2.DeleteRangeRequest.FromString(raw))
+    def delete_range(self, raw: bytes) -> Generator[None, None, Reply]:
+        """Apply a DeleteRangeRequest in slices; it is never refused."""
+        body = yield from self.delete_range_body(rpc_pb2.DeleteRangeRequest.FromString(raw))
         return Reply(self.writer.end_request(), body)
 
     def compact(self, raw: bytes) -> Reply:
@@ -85,19 +98,33 @@ class Operations:
                 self.lessor.attach(self.txn, LeaseId(lease), key)
         return put_body(previous.key_value if previous is not None and request.prev_kv else None)
 
-    def delete_range_body(self, request: rpc_pb2.DeleteRangeRequest) -> bytes:
-        """Delete the keys of a range; return DeleteRangeResponse without its header."""
-        deleted = self.delete(KeyRange.of(request.key, request.range_end))
-        previous = [version.key_value for version in deleted] if request.prev_kv else []
-        return delete_range_body(len(deleted), previous)
+    def delete_range_body(
+        self, request: rpc_pb2.DeleteRangeRequest
+    ) -> Generator[None, None, bytes]:
+        """Delete the keys of a range in slices; return DeleteRangeResponse without its header."""
+        deleted = 0
+        previous: list[bytes] = []
+        for some in self.delete(KeyRange.of(request.key, request.range_end)):
+            deleted += len(some)
+            if request.prev_kv:
+                previous += [version.key_value for version in some]
+            yield
+        return delete_range_body(deleted, previous)
 
-    def delete(self, keys: KeyRange) -> list[Previous]:
-        """Delete the live keys of `keys`, detach their leases, and return what they were."""
-        deleted = self.writer.delete_range(keys)
-        for version in deleted:
-            if version.lease:
-                self.lessor.detach(self.txn, LeaseId(version.lease), version.key)
-        return deleted
+    def delete(self, keys: KeyRange) -> Iterator[list[Previous]]:
+        """Delete the live keys of `keys` and detach their leases; yield what they were, in slices.
+
+        Raises:
+            StorageFull: the disk has no room for the next slice.
+        """
+        changed_bytes = 0
+        for some in self.writer.delete_slices(keys):
+            for version in some:
+                changed_bytes += len(version.key_value)
+                if version.lease:
+                    self.lessor.detach(self.txn, LeaseId(version.lease), version.key)
+            self._reserve(changed_bytes + _NEXT_SLICE_BYTES)
+            yield some
 
     def range_body(self, query: RangeQuery) -> bytes:
         """Read with this request's own writes in sight; return RangeResponse without its header."""

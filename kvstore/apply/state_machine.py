@@ -5,7 +5,7 @@ also holds the index of the last one: both survive a crash, or neither. What ref
 decided before its first write, because the backend cannot take half a transaction back.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from struct import Struct
 
@@ -63,24 +63,32 @@ class StateMachine:
 
 
 class Turn:
-    """The entries that one backend transaction applies."""
+    """The entries that one backend transaction applies.
+
+    `apply` is a generator: long deletes yield between slices, so that other things can be done in
+    between, as long as they only read.
+    """
 
     def __init__(self, machine: StateMachine) -> None:
         self._machine = machine
         self._txn = machine.backend.begin_write()
         self._writer = machine.store.begin(self._txn)
-        self._operations = Operations(self._txn, self._writer, machine.lessor)
+        self._operations = operations = Operations(
+            self._txn, self._writer, machine.lessor, machine.backend.reserve
+        )
         self._result = AppliedTurn()
         self._applied = machine.applied
-        self._handlers: dict[int, Callable[[bytes], Reply]] = {
-            OperationKind.PUT: self._operations.put,
-            OperationKind.TXN: self._apply_txn,
-            OperationKind.DELETE_RANGE: self._operations.delete_range,
-            OperationKind.COMPACT: self._operations.compact,
+        self._short: dict[int, Callable[[bytes], Reply]] = {
+            OperationKind.PUT: operations.put,
+            OperationKind.COMPACT: operations.compact,
             OperationKind.LEASE_GRANT: self._grant,
-            OperationKind.LEASE_REVOKE: self._revoke,
             OperationKind.ALARM: self._apply_alarm,
             OperationKind.MEMBER_ATTRIBUTES: self._publish,
+        }
+        self._long: dict[int, Callable[[bytes], Generator[None, None, Reply]]] = {
+            OperationKind.TXN: self._apply_txn,
+            OperationKind.DELETE_RANGE: operations.delete_range,
+            OperationKind.LEASE_REVOKE: self._revoke,
         }
 
     @property
@@ -88,10 +96,10 @@ class Turn:
         """The transaction, for what the member itself notes in it."""
         return self._txn
 
-    def apply(self, index: LogIndex, term: Term, command: bytes) -> None:
-        """Apply one command entry. Raises only if this member must stop."""
+    def apply(self, index: LogIndex, term: Term, command: bytes) -> Iterator[None]:
+        """Apply one command entry, step by step. Raises only if this member must stop."""
         for batch in decode_entry(command):
-            self._apply_batch(batch)
+            yield from self._apply_batch(batch)
         self.skip(index, term)
 
     def skip(self, index: LogIndex, term: Term) -> None:
@@ -110,22 +118,23 @@ class Turn:
         result.events = self._writer.events
         return result
 
-    def _apply_batch(self, batch: Batch) -> None:
+    def _apply_batch(self, batch: Batch) -> Iterator[None]:
         outcomes: list[Outcome] = []
+        short, alarms = self._short, self._machine.alarms
         for kind, payload in batch.operations:
             try:
-                outcomes.append(self._apply_operation(kind, payload))
+                if alarms.any_raised:
+                    _check_alarms(kind, payload, alarms)
+                apply = short.get(kind)
+                if apply is not None:
+                    outcomes.append(apply(payload))
+                else:
+                    outcomes.append((yield from self._long[kind](payload)))
             except RequestRefused as refusal:
                 outcomes.append(refusal)
         self._result.batches.append((batch.id, outcomes))
 
-    def _apply_operation(self, kind: int, payload: bytes) -> Reply:
-        alarms = self._machine.alarms
-        if alarms.any_raised:
-            _check_alarms(kind, payload, alarms)
-        return self._handlers[kind](payload)
-
-    def _apply_txn(self, payload: bytes) -> Reply:
+    def _apply_txn(self, payload: bytes) -> Generator[None, None, Reply]:
         return apply_txn(rpc_pb2.TxnRequest.FromString(payload), self._operations)
 
     def _apply_alarm(self, payload: bytes) -> Reply:
@@ -139,13 +148,14 @@ class Turn:
             self._writer.revision, varint_field(2, request.ID) + varint_field(3, request.TTL)
         )
 
-    def _revoke(self, payload: bytes) -> Reply:
+    def _revoke(self, payload: bytes) -> Generator[None, None, Reply]:
         lease = LeaseId(rpc_pb2.LeaseRevokeRequest.FromString(payload).ID)
         lessor = self._machine.lessor
         if not lessor.exists(lease):
             raise LeaseNotFound
         for key in lessor.keys(self._txn, lease):
-            self._operations.delete(KeyRange.single(key))
+            for _ in self._operations.delete(KeyRange.single(key)):
+                yield
         lessor.revoke(self._txn, lease)
         return Reply(self._writer.end_request(), b"")
 

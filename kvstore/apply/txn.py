@@ -5,7 +5,7 @@ chosen first; what could refuse an operation is checked next, against that same 
 is anything written. Source: etcd's documented KV API guarantees.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -32,15 +32,15 @@ class _Branch:
     nested: list["_Branch"] = field(default_factory=list)
 
 
-def apply_txn(request: rpc_pb2.TxnRequest, on: Operations) -> Reply:
-    """Carry out a transaction and return its response.
+def apply_txn(request: rpc_pb2.TxnRequest, on: Operations) -> Generator[None, None, Reply]:
+    """Carry out a transaction, in slices where it deletes, and return its response.
 
     Raises:
         RequestRefused: an operation of the chosen branches cannot be done; nothing was written.
     """
     branch = _choose(request, on.writer)
     _check(branch, on)
-    body = _execute(branch, on)
+    body = yield from _execute(branch, on)
     return Reply(on.writer.end_request(), body)
 
 
@@ -154,7 +154,7 @@ def _check_revision(revision: int, keyspace: _Keyspace) -> None:
         raise Compacted(keyspace.compact_revision)
 
 
-def _execute(branch: _Branch, on: Operations) -> bytes:
+def _execute(branch: _Branch, on: Operations) -> Generator[None, None, bytes]:
     """Run the operations in order; return TxnResponse without its header."""
     nested = iter(branch.nested)
     parts = [varint_field(2, int(branch.succeeded))]
@@ -167,10 +167,11 @@ def _execute(branch: _Branch, on: Operations) -> bytes:
                 body = on.put_body(put_of(operation.request_put))
                 response = message_field(2, operation_header(on.writer.revision) + body)
             case "request_delete_range":
-                body = on.delete_range_body(operation.request_delete_range)
+                body = yield from on.delete_range_body(operation.request_delete_range)
                 response = message_field(3, operation_header(on.writer.revision) + body)
             case "request_txn":
-                response = message_field(4, b"\x0a\x00" + _execute(next(nested), on))
+                body = yield from _execute(next(nested), on)
+                response = message_field(4, b"\x0a\x00" + body)
             case other:
                 raise AssertionError(f"validated transaction holds operation {other!r}")
         parts.append(message_field(3, response))

@@ -18,6 +18,8 @@ from kvstore.wal import UpkeepJob, WriteAheadLog
 logger = logging.getLogger(__name__)
 
 _JOURNAL_BYTES_MAX_DIVISOR = 8
+_AGAIN_S = 0.05
+_FULL_DISK_RETRY_S = 1.0
 
 
 class Housekeeping:
@@ -130,11 +132,14 @@ class Housekeeping:
         self._removal_due = False
         if self._removal is None:
             return
+        if self._member.is_applying:
+            self._member.scheduler.later(_AGAIN_S, self._look_for_removal)
+            return
         backend = self._member.machine.backend
         try:
             backend.reserve(0)
         except StorageFull:
-            self._member.scheduler.later(1.0, self._look_for_removal)
+            self._member.scheduler.later(_FULL_DISK_RETRY_S, self._look_for_removal)
             return
         txn = backend.begin_write()
         is_done = self._removal.step(txn, self._limits.compaction_batch)

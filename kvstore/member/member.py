@@ -8,10 +8,10 @@ proposals enter the log before it is sent to peers and handed to the disk thread
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
-from kvstore.apply import StateMachine, meta
+from kvstore.apply import StateMachine, Turn, meta
 from kvstore.apply.command import BATCH_OVERHEAD_BYTES, batch_id_of, encode_entry
 from kvstore.base.clock import Clock
 from kvstore.base.errors import (
@@ -71,6 +71,7 @@ class Member(ConsensusHost):
         self._turn_due = False
         self._syncs_in_flight = 0
         self._view: ReadView | None = None
+        self._applying: Iterator[None] | None = None
         self._live_bytes: int | None = None
         self._proposals = Proposals(config.member_id, incarnation, config.limits)
         self._relay = Relay(config.limits.forwarded_bytes_max)
@@ -85,7 +86,7 @@ class Member(ConsensusHost):
         }
         self.snapshot_requests: Callable[[MemberId], None] | None = None
         self.consensus = consensus(self)
-        self._reads = Reads(self.consensus)
+        self._reads = Reads(self.consensus, lambda: self.machine.applied.index)
 
     # --- what the services ask
 
@@ -93,6 +94,11 @@ class Member(ConsensusHost):
     def id(self) -> MemberId:
         """This member's id."""
         return self.config.member_id
+
+    @property
+    def is_applying(self) -> bool:
+        """Whether a write transaction is open, across iterations of the loop."""
+        return self._applying is not None
 
     @property
     def failure(self) -> BaseException | None:
@@ -114,7 +120,7 @@ class Member(ConsensusHost):
         if self._failure is not None:
             done(Stopped())
             return
-        unapplied = self.consensus.commit_index - self.consensus.applied_index
+        unapplied = self.consensus.commit_index - self.machine.applied.index
         try:
             if unapplied > self.config.limits.unapplied_entries_max:
                 raise TooManyRequests  # noqa: TRY301 - both refusals are answered below
@@ -176,8 +182,6 @@ class Member(ConsensusHost):
             self.consensus.turn()
             self._reads.serve()
             self._sync_log()
-        except StorageFull:
-            logger.exception("disk full: nothing is applied until space is free")
         except Exception as failure:  # whatever it is, this member is done
             self.stop(failure)
             return
@@ -220,7 +224,10 @@ class Member(ConsensusHost):
         return (
             (self._proposals.has_waiting and self._can_propose())
             or self._reads.can_begin
-            or self.consensus.applied_index < self.consensus.commit_index
+            or (
+                self._applying is None
+                and self.consensus.applied_index < self.consensus.commit_index
+            )
         )
 
     def _can_propose(self) -> bool:
@@ -332,12 +339,44 @@ class Member(ConsensusHost):
 
     # --- what the engine tells (ConsensusHost)
 
-    def apply(self, entries: Sequence[Entry]) -> None:
-        """Apply committed entries in one transaction and answer whoever waits for them."""
-        turn = self.machine.begin_turn(sum(len(entry.data) for entry in entries))
+    def apply(self, entries: Sequence[Entry]) -> bool:
+        """Begin to apply committed entries, in one transaction; most turns end here too."""
+        if self._applying is not None:
+            return False
+        try:
+            turn = self.machine.begin_turn(sum(len(entry.data) for entry in entries))
+        except StorageFull:
+            logger.exception("disk full: nothing is applied until space is free")
+            return False
+        self._applying = self._apply_steps(turn, entries)
+        self._go_on_applying()
+        return True
+
+    def _go_on_applying(self) -> None:
+        """Apply for one slice; the rest follows in the next iteration of the loop."""
+        assert self._applying is not None
+        deadline = self.clock.monotonic() + self.config.limits.slice_s
+        for _ in self._applying:
+            if self.clock.monotonic() >= deadline:
+                self.scheduler.soon(self._due_slice)
+                return
+        self._applying = None
+
+    def _due_slice(self) -> None:
+        if self._failure is not None:
+            return
+        try:
+            self._go_on_applying()
+        except Exception as failure:  # whatever it is, this member is done
+            self.stop(failure)
+            return
+        if self._applying is None:
+            self.schedule_turn()
+
+    def _apply_steps(self, turn: Turn, entries: Sequence[Entry]) -> Iterator[None]:
         for entry in entries:
             if entry.kind is EntryKind.COMMAND:
-                turn.apply(entry.index, entry.term, entry.data)
+                yield from turn.apply(entry.index, entry.term, entry.data)
                 continue
             if entry.kind is EntryKind.MEMBERSHIP:
                 meta.set_membership(turn.txn, entry.data)

@@ -29,8 +29,9 @@ class _Confirmed(NamedTuple):
 class Reads:
     """The reads of one member, from arrival to the moment at which they may look."""
 
-    def __init__(self, consensus: Consensus) -> None:
+    def __init__(self, consensus: Consensus, applied_index: Callable[[], LogIndex]) -> None:
         self._consensus = consensus
+        self._applied_index = applied_index
         self._joining: list[_Waiting] = []
         self._round: list[_Waiting] | None = None
         self._confirmed: deque[_Confirmed] = deque()
@@ -53,7 +54,9 @@ class Reads:
 
     def serve(self) -> None:
         """Let the reads look whose round is confirmed and whose index is applied."""
-        applied = self._consensus.applied_index
+        if not self._confirmed:
+            return
+        applied = self._applied_index()
         while self._confirmed and self._confirmed[0].at <= applied:
             for waiting in self._confirmed.popleft().reads:
                 waiting.read(None)

@@ -41,6 +41,7 @@ _FAILURE = Struct("<cQ")
 _CHUNKS_UNDER_WAY_MAX = 8
 _FRAME_OVERHEAD_BYTES = 64
 _SILENCE_MAX_S = 30.0
+_AGAIN_S = 0.05
 _FORMER_KEYSPACE_S = 60.0
 """Reads that began before a switch may take so long; then the former keyspace is closed."""
 
@@ -252,6 +253,9 @@ class Snapshots:
         head = incoming.builder.head
         assert head is not None
         member = self._member
+        if member.is_applying:
+            member.scheduler.later(_AGAIN_S, partial(self._switch, incoming))
+            return
         failpoint.hit("snapshot_before_switch")
         is_installed = member.consensus.install_snapshot(
             head.index, head.term, decode_membership(head.membership), self._generation + 1

@@ -64,10 +64,11 @@ ReadIndexCallback = Callable[[LogIndex | RpcError], None]
 class ConsensusHost(Protocol):
     """What the engine needs from the member that drives it."""
 
-    def apply(self, entries: Sequence[Entry]) -> None:
-        """Apply committed entries that are durable here, in order, each exactly once.
+    def apply(self, entries: Sequence[Entry]) -> bool:
+        """Take committed entries that are durable here, to be applied in order, exactly once.
 
-        An exception out of it stops the member.
+        False: not now, nothing was done, and they are offered again in a later turn. The host may
+        go on applying what it took after it has returned. An exception stops the member.
         """
         ...
 
@@ -108,7 +109,9 @@ class Consensus(Protocol):
         ...
 
     @property
-    def applied_index(self) -> LogIndex: ...
+    def applied_index(self) -> LogIndex:
+        """The last entry that the host has taken."""
+        ...
 
     @property
     def last_index(self) -> LogIndex: ...

@@ -709,9 +709,10 @@ class PySyncObjEngine(library.SyncObj):
             )
             # Stays set if the host raises: the member must stop, not apply them again (F18).
             self._is_applying = True
-            self._host.apply(entries)
+            is_taken = self._host.apply(entries)
             self._is_applying = False
-            self._SyncObj__raftLastApplied = entries[-1].index
+            if is_taken:
+                self._SyncObj__raftLastApplied = entries[-1].index
         return False
 
     # --- a step ---------------------------------------------------------------------------------

@@ -108,7 +108,7 @@ def status(member: Member) -> rpc_pb2.StatusResponse:
         dbSizeInUse=backend.live_bytes,
         leader=consensus.leader or 0,
         raftIndex=consensus.commit_index,
-        raftAppliedIndex=consensus.applied_index,
+        raftAppliedIndex=member.machine.applied.index,
         raftTerm=consensus.term,
         isLearner=member.is_learner,
         storageVersion=STORAGE_VERSION,

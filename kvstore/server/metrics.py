@@ -33,7 +33,7 @@ class MemberCollector(Collector):
             (
                 "etcd_server_proposals_applied_total",
                 "Index of the last applied entry.",
-                consensus.applied_index,
+                member.machine.applied.index,
             ),
             (
                 "etcd_server_quota_backend_bytes",
