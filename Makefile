@@ -8,7 +8,7 @@ SHELL := /bin/bash
 VENV := .venv
 READY := $(VENV)/.ready
 BIN := $(VENV)/bin
-SEEDS ?= 20
+SEEDS ?= 100
 N ?= 3
 
 .PHONY: help cluster test check fix proto interop bench bench-full sim clean
@@ -56,7 +56,7 @@ bench-full: $(READY) ## Compare with a real etcd, every workload
 	@$(BIN)/python -m bench --full
 
 sim: $(READY) ## Simulate whole clusters (SEEDS=how many)
-	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)
+	@$(BIN)/python -m tests.simulation --seeds 0:$(SEEDS) --jobs 2
 
 clean: ## Remove the environment and the caches
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
