@@ -8,6 +8,7 @@ the page pin of open readers without a word, and the pin is what makes checkpoin
 import os
 from bisect import bisect_left
 from collections.abc import Iterator
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 
@@ -185,8 +186,10 @@ class LmdbWriteTxn(_LmdbReader):
 class LmdbBackend:
     """A keyspace directory, open for this process alone."""
 
-    def __init__(self, directory: Path, *, quota_bytes: int) -> None:
+    def __init__(self, directory: Path, *, quota_bytes: int, reserve_bytes: int = 0) -> None:
         """Open `directory`, made if it is missing, and hold its lock until `close`.
+
+        `reserve_bytes` of the disk are left to others, who must be able to write when we cannot.
 
         Brought back to its checkpoint first if a power cut may have damaged it. Waits for the disk.
 
@@ -195,15 +198,22 @@ class LmdbBackend:
             CorruptKeyspace: the data file is none of LMDB 0.9's, or cannot be restored.
             StorageFull: there is no space for even an empty keyspace.
         """
-        directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
-        self._lock = lock_directory(directory)
+        with ExitStack() as opened:
+            self._open(quota_bytes, reserve_bytes, opened)
+            self._opened = opened.pop_all()
+
+    def _open(self, quota_bytes: int, reserve_bytes: int, opened: ExitStack) -> None:
+        directory = self.directory
+        directory.mkdir(parents=True, exist_ok=True)
+        opened.callback(os.close, lock_directory(directory))
         restore(directory, sync_failed=False)
         begin_directory(directory)
         data_file = directory / DATA_FILE
         if data_file.exists() and data_file.stat().st_size:
             read_metas(data_file)
         self._file = os.open(data_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        opened.callback(os.close, self._file)
         self.can_preallocate = can_allocate(self._file)
         """Whether the filesystem allocates ahead; without it the map is not written through."""
         self._map_bytes = max(_MAP_BYTES_MIN, _QUOTAS_PER_MAP * quota_bytes)
@@ -219,13 +229,17 @@ class LmdbBackend:
             max_spare_txns=_SPARE_TXNS,
             lib_version=_ENGINE,
         )
+        opened.callback(self.env.close)
         # A reader slot of a process that died would hold its pages for ever.
         self.env.reader_check()
+        self._page_bytes = self.env.stat()["psize"]
+        self._reserve_bytes = reserve_bytes
+        self._allocated_bytes = 0
         # Before the trees are made, which writes: the last run's pins ended with it.
         self._checkpointer = Checkpointer(directory, self.env, self._file)
+        opened.callback(self._checkpointer.close)
+        self.reserve(len(Tree) * self._page_bytes)
         self._trees: _Trees = {tree: self.env.open_db(tree.value) for tree in Tree}
-        self._page_bytes = self.env.stat()["psize"]
-        self._allocated_bytes = 0
 
     def begin_read(self) -> LmdbReadTxn:
         """Return a view of the last commit."""
@@ -245,15 +259,14 @@ class LmdbBackend:
         Raises:
             StorageFull: the filesystem refused, or the map would be full.
         """
-        needed = self.size_bytes + self._page_bytes * self._worst_case_pages(upcoming_bytes)
+        size = self.size_bytes
+        needed = size + self._page_bytes * self._worst_case_pages(upcoming_bytes)
         if needed > self._map_bytes:
             raise StorageFull(f"{needed} bytes needed, map of {self._map_bytes}")
         if not self.can_preallocate:
-            require_free(self._file, needed - self.size_bytes)
+            require_free(self._file, needed - size + self._reserve_bytes)
         elif needed > self._allocated_bytes:
-            target = min(needed + _ALLOCATION_STRIDE, self._map_bytes)
-            allocate(self._file, self._allocated_bytes, target - self._allocated_bytes)
-            self._allocated_bytes = target
+            self._allocate(size, needed)
 
     @property
     def size_bytes(self) -> int:
@@ -271,10 +284,22 @@ class LmdbBackend:
 
     def close(self) -> None:
         """Close the environment and let others have it."""
-        self._checkpointer.close()
-        self.env.close()
-        os.close(self._file)
-        os.close(self._lock)
+        self._opened.close()
+
+    def _allocate(self, size: int, needed: int) -> None:
+        """Give the file blocks up to `needed`, and some to spare if the disk has them."""
+        # What is in use has its blocks, unless the file was copied with holes: so from the start.
+        start = self._allocated_bytes
+        stride = min(needed + _ALLOCATION_STRIDE, self._map_bytes)
+        missing = needed - max(start, size)
+        try:
+            require_free(self._file, missing + stride - needed + self._reserve_bytes)
+        except StorageFull:
+            # A failing `fallocate` keeps what it has got so far, so it is not to be tried in vain.
+            require_free(self._file, missing + self._reserve_bytes)
+            stride = needed
+        allocate(self._file, start, stride - start)
+        self._allocated_bytes = stride
 
     def _worst_case_pages(self, upcoming_bytes: int) -> int:
         """Return how many pages a transaction of `upcoming_bytes` could take from the file's end.
