@@ -63,7 +63,7 @@ _PLAIN = frozenset(range(0x20, 0x7F)) - {0x25}
 
 def percent_encoded(text: str) -> bytes:
     """Return `text` as a `grpc-message`: UTF-8, all but printable ASCII as %XX."""
-    raw = text.encode("utf-8", "surrogateescape")
+    raw = text.encode("utf-8", "replace")
     if all(byte in _PLAIN for byte in raw):
         return raw
     return b"".join(b"%c" % byte if byte in _PLAIN else b"%%%02X" % byte for byte in raw)

@@ -33,7 +33,6 @@ from kvstore.wire.http2.frames import (
     settings_frame,
 )
 
-
 STREAM_HEAD = b"\x83\x86\x04\x0e/t.Echo/Stream\x0f\x10\x10application/grpc"
 """The header block of a call of /t.Echo/Stream."""
 
