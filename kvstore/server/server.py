@@ -58,6 +58,8 @@ from kvstore.wire.pb import raft_pb2
 logger = logging.getLogger(__name__)
 
 _TICKS_PER_HEARTBEAT = 2
+_LATE_TICK_S = 0.2
+"""A tick that comes so much too late is worth a warning: elections may follow."""
 _PUBLISH_RETRY_S = 1.0
 _SHUTDOWN_GRACE_S = 3.0
 
@@ -114,6 +116,7 @@ class Server:
         self._log_worker = ThreadWorker(self._loop, "wal")
         self._disk_worker = ThreadWorker(self._loop, "disk")
         self._tick_timer: asyncio.TimerHandle | None = None
+        self._tick_due = self._clock.monotonic()
         self._closers: list[Callable[[], Awaitable[None] | None]] = []
 
     async def start(self) -> None:
@@ -231,6 +234,7 @@ class Server:
         for url in config.listen.client_urls:
             await self._listener.listen(url.host, url.port)
         member.membership_changed(member.consensus.membership)
+        self._tick_due = self._clock.monotonic()
         self._tick()
         self._publish()
 
@@ -322,6 +326,10 @@ class Server:
 
     def _tick(self) -> None:
         now = self._clock.monotonic()
+        if now - self._tick_due > _LATE_TICK_S:
+            logger.warning(
+                "the event loop was held up", extra={"seconds": round(now - self._tick_due, 3)}
+            )
         self._member.tick()
         self._keeper.tick()
         self._hub.tick(now)
@@ -331,6 +339,7 @@ class Server:
         if self._hub.has_backlog:
             self._scheduler.soon(self._catch_up)
         interval_s = self._member.config.heartbeat_s / _TICKS_PER_HEARTBEAT
+        self._tick_due = self._clock.monotonic() + interval_s
         self._tick_timer = self._loop.call_later(interval_s, self._tick)
 
     def _catch_up(self) -> None:
