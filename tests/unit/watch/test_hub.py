@@ -347,6 +347,24 @@ def test_a_large_replay_is_cut_between_revisions() -> None:
     assert revisions(replay) == [revision for revision in range(2, 32) for _ in "kl"]
 
 
+def test_a_stream_that_fills_within_a_slice_stalls_the_rest_and_loses_nothing() -> None:
+    world = World(Limits(watch_unsent_bytes_max=500))
+    world.put(b"k", b"")
+    for _ in range(40):
+        world.watch(start_revision=2)
+    world.sink.take()
+    world.stream.drained()
+    world.hub.catch_up()
+    assert world.stream.is_full
+    assert 0 < world.hub.behind_count < 40
+    while world.hub.behind_count:
+        world.sink.take()
+        world.stream.drained()
+        catch_up_fully(world.hub)
+    events = [response for response in world.sink.messages if response.events]
+    assert sorted(response.watch_id for response in events) == list(range(40))
+
+
 # --- future starts --------------------------------------------------------------------------------
 
 
