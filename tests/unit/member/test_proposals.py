@@ -1,0 +1,156 @@
+import pytest
+
+from kvstore.apply import Outcome, Reply
+from kvstore.apply.command import BatchId, batch_id_of, decode_entry, encode_entry
+from kvstore.base.errors import (
+    OutcomeUnknown,
+    ProposalLeaderLost,
+    ProposalTimedOut,
+    Stopped,
+    TooManyRequests,
+)
+from kvstore.base.ids import MemberId
+from kvstore.base.limits import Limits
+from kvstore.member.proposals import Proposals
+
+ME, LEADER = MemberId(1), MemberId(2)
+ROOM = 1 << 20
+
+
+class Callers:
+    """Collects what each caller is told; a caller that is told twice fails the test."""
+
+    def __init__(self, proposals: Proposals) -> None:
+        self._proposals = proposals
+        self.told: dict[str, Outcome] = {}
+
+    def ask(self, name: str, *, deadline: float = 10.0, size: int = 1) -> None:
+        def done(outcome: Outcome) -> None:
+            assert name not in self.told, f"{name} is told twice"
+            self.told[name] = outcome
+
+        self._proposals.add(1, name.encode() * size, done, deadline=deadline)
+
+
+def proposals_and_callers(limits: Limits | None = None) -> tuple[Proposals, Callers]:
+    proposals = Proposals(ME, 5, limits or Limits())
+    return proposals, Callers(proposals)
+
+
+def test_requests_of_a_turn_are_one_batch_and_are_answered_in_order() -> None:
+    proposals, callers = proposals_and_callers()
+    callers.ask("a")
+    callers.ask("b")
+
+    encoded = proposals.take_batch(LEADER, room=ROOM)
+
+    assert encoded is not None
+    (batch,) = decode_entry(encode_entry([encoded]))
+    assert batch == (BatchId(ME, 5, 1), [(1, b"a"), (1, b"b")])
+    proposals.applied(batch.id, [Reply(2, b""), Reply(3, b"")])
+    assert callers.told == {"a": Reply(2, b""), "b": Reply(3, b"")}
+
+
+def test_a_batch_takes_what_fits_but_always_one_request() -> None:
+    proposals, callers = proposals_and_callers()
+    for name in "abc":
+        callers.ask(name, size=1000)
+
+    sizes = []
+    while (encoded := proposals.take_batch(LEADER, room=100)) is not None:
+        (batch,) = decode_entry(encode_entry([encoded]))
+        sizes.append(len(batch.operations))
+
+    assert sizes == [1, 1, 1]
+
+
+def test_another_members_or_another_lifes_batch_answers_nobody() -> None:
+    proposals, callers = proposals_and_callers()
+    callers.ask("a")
+    encoded = proposals.take_batch(LEADER, room=ROOM)
+    assert encoded is not None
+
+    proposals.applied(BatchId(LEADER, 5, 1), [Reply(2, b"")])
+    proposals.applied(BatchId(ME, 4, 1), [Reply(2, b"")])
+
+    assert callers.told == {}
+
+
+def test_a_refused_batch_goes_out_again_in_front_under_a_new_sequence() -> None:
+    proposals, callers = proposals_and_callers()
+    callers.ask("a")
+    first = proposals.take_batch(LEADER, room=ROOM)
+    callers.ask("b")
+    assert first is not None
+
+    proposals.refused(batch_id_of(first).sequence)
+    second = proposals.take_batch(LEADER, room=ROOM)
+
+    assert second is not None
+    (batch,) = decode_entry(encode_entry([second]))
+    assert batch == (BatchId(ME, 5, 2), [(1, b"a"), (1, b"b")])
+
+
+def test_a_lost_batch_ends_with_its_outcome_unknown_and_is_never_sent_again() -> None:
+    proposals, callers = proposals_and_callers()
+    callers.ask("a")
+    encoded = proposals.take_batch(LEADER, room=ROOM)
+    assert encoded is not None
+
+    proposals.lose(ProposalLeaderLost)
+    proposals.applied(batch_id_of(encoded), [Reply(2, b"")])
+
+    assert isinstance(callers.told["a"], OutcomeUnknown)
+    assert proposals.take_batch(LEADER, room=ROOM) is None
+
+
+def test_losing_one_peer_leaves_what_was_sent_to_others() -> None:
+    proposals, callers = proposals_and_callers()
+    callers.ask("a")
+    proposals.take_batch(LEADER, room=ROOM)
+    callers.ask("b")
+    proposals.take_batch(ME, room=ROOM)
+
+    proposals.lose(ProposalLeaderLost, sent_to=LEADER)
+
+    assert list(callers.told) == ["a"]
+
+
+def test_deadlines_hold_before_and_after_a_request_was_sent() -> None:
+    proposals, callers = proposals_and_callers()
+    callers.ask("sent", deadline=5.0)
+    proposals.take_batch(LEADER, room=ROOM)
+    callers.ask("waiting", deadline=6.0)
+
+    proposals.expire(4.9)
+    assert callers.told == {}
+    proposals.expire(6.0)
+
+    assert {name: type(outcome) for name, outcome in callers.told.items()} == {
+        "sent": ProposalTimedOut,
+        "waiting": ProposalTimedOut,
+    }
+
+
+def test_too_many_waiting_bytes_are_refused() -> None:
+    proposals, callers = proposals_and_callers(Limits(forwarded_bytes_max=10))
+    callers.ask("a", size=11)
+
+    with pytest.raises(TooManyRequests):
+        callers.ask("b")
+
+    proposals.take_batch(LEADER, room=ROOM)
+    callers.ask("c")
+    assert proposals.has_waiting
+
+
+def test_a_stop_answers_everybody() -> None:
+    proposals, callers = proposals_and_callers()
+    callers.ask("sent")
+    proposals.take_batch(LEADER, room=ROOM)
+    callers.ask("waiting")
+
+    proposals.fail_all(Stopped())
+
+    assert {type(outcome) for outcome in callers.told.values()} == {Stopped}
+    assert len(callers.told) == 2
