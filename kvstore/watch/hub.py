@@ -150,7 +150,9 @@ class WatchHub:
                 for message in fragments(head + watcher.id_field, fields, self._fragment_bytes):
                     stream.send(message)
             else:
-                stream.send(head + watcher.id_field + body)
+                # What `stream.send` does, without the call: a fifth of the cost per watcher.
+                stream.room -= size
+                stream.sink.send(head + watcher.id_field + body)
         return fallen
 
     # --- watchers that are behind -----------------------------------------------------------------

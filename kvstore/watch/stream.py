@@ -62,7 +62,7 @@ class WatchStream:
 
     def __init__(self, hub: Watchers, sink: Sink, limits: Limits) -> None:
         self._hub = hub
-        self._sink = sink
+        self.sink = sink
         self._unsent_bytes_max = limits.watch_unsent_bytes_max
         self._watchers_max = limits.watchers_per_stream_max
         self._watchers: dict[WatchId, Watcher] = {}
@@ -167,7 +167,7 @@ class WatchStream:
     def send(self, message: bytes) -> None:
         """Queue one message."""
         self.room -= len(message)
-        self._sink.send(message)
+        self.sink.send(message)
 
     def has_room(self) -> bool:
         """Whether events may be sent; once not, not until the sink has drained."""
@@ -175,7 +175,7 @@ class WatchStream:
             return True
         if self.is_full:
             return False
-        self.room = self._unsent_bytes_max - self._sink.unsent_bytes
+        self.room = self._unsent_bytes_max - self.sink.unsent_bytes
         self.is_full = self.room < 0
         return not self.is_full
 
