@@ -109,7 +109,7 @@ class Generator:
             (5, self._members),
             (5, self._alarms),
             (4, self._unknown_method),
-            (2, self._too_large),
+            (4, self._too_large),
             (1, self._fragments),
         ]
         self._weights = [weight for weight, _ in weighted]

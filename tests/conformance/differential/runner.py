@@ -243,13 +243,13 @@ class Run:
 
     def _open_watch(self, operation: OpenWatch) -> None:
         self._statistics.count_request("Watch.create", operation.request)
-        refusals, seen = self._streams[operation.stream].open(
+        refusal, seen = self._streams[operation.stream].open(
             operation.request, self.known.compact_revision
         )
-        for refusal in refusals:
+        if refusal is not None:
             self._statistics.errors[f"watch: {refusal}"] += 1
-        for difference in seen:
-            self._statistics.differences[difference] += 1
+        if seen is not None:
+            self._statistics.differences[seen] += 1
         self._note_watch_ids(operation.stream)
 
     def _new_stream(self, number: int) -> StreamPair:

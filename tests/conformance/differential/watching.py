@@ -278,41 +278,42 @@ class StreamPair:
 
     def open(
         self, request: rpc_pb2.WatchCreateRequest, compact_revision: int
-    ) -> tuple[list[str], list[Allowed]]:
-        """Create the watcher on both; return the refusals met and the differences seen."""
+    ) -> tuple[str | None, Allowed | None]:
+        """Create the watcher on both; return the refusal met and the difference seen."""
         for side in self._sides:
             side.target.barrier(self._member)
-        seen: list[Allowed] = []
-        refusals: list[str] = []
         answers: list[list[rpc_pb2.WatchResponse]] = []
+        if request.start_revision < 0:
+            return self._open_at_negative(request)
         for side, stream in self._pairs():
-            if request.start_revision < 0 and (
-                Allowed.NEGATIVE_START_REVISION in self._sides[-1].differences
-            ):
-                if side is self._sides[-1]:
-                    refusals = [self._expect_negative_refused(stream, request)]
-                    seen = [Allowed.NEGATIVE_START_REVISION]
-                continue
             stream.send(rpc_pb2.WatchRequest(create_request=request))
             answers.append(self._answers(side, stream, request, compact_revision))
-        if answers and any(answer != answers[0] for answer in answers):
+        if any(answer != answers[0] for answer in answers):
             raise Mismatch(f"reference: {answers[0]}\ncandidate: {answers[-1]}")
-        for answer in answers[:1]:
-            if answer[-1].canceled:
-                refusals = [answer[-1].cancel_reason or "compacted after created"]
-        return refusals, seen
+        last = answers[0][-1]
+        refusal = (last.cancel_reason or "compacted after created") if last.canceled else None
+        return refusal, None
 
-    def _expect_negative_refused(
-        self, stream: SideStream, request: rpc_pb2.WatchCreateRequest
-    ) -> str:
+    def _open_at_negative(
+        self, request: rpc_pb2.WatchCreateRequest
+    ) -> tuple[str | None, Allowed | None]:
+        """The reference may lose events of such a watcher: only the candidate is asked."""
+        difference, text = Allowed.NEGATIVE_START_REVISION, "etcdserver: mvcc: required revision"
+        if difference not in self._sides[-1].differences:
+            return None, None
+        stream = self._streams[-1]
         stream.send(rpc_pb2.WatchRequest(create_request=request))
         created = stream.take_control("refusal")
-        text = "etcdserver: mvcc: required revision has been compacted"
-        if not (created.created and created.canceled and created.watch_id == -1) or (
-            created.cancel_reason != text
-        ):
+        expected = rpc_pb2.WatchResponse(
+            header=created.header,
+            watch_id=-1,
+            created=True,
+            canceled=True,
+            cancel_reason=f"{text} has been compacted",
+        )
+        if created != expected:
             raise Mismatch(f"{stream.name}: negative start revision\n{shown(created)}")
-        return text
+        return created.cancel_reason, difference
 
     def _answers(
         self,
