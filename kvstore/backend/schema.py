@@ -20,7 +20,7 @@ class Tree(Enum):
     LEASES = b"leases"
     """lease id, 8 bytes big endian, sign flipped -> granted TTL."""
     LEASE_KEYS = b"lease_keys"
-    """lease id + key's address (mvcc.layout) -> nothing: what a lease holds."""
+    """lease id + key, or its hash if it is long (lease.lease_keys): what a lease holds."""
     MEMBERS = b"members"
     """member id -> its published attributes."""
     ALARMS = b"alarms"
