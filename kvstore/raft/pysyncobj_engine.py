@@ -277,6 +277,7 @@ class PySyncObjEngine(library.SyncObj):
 
         Raises:
             NotLeader: as for `propose`, or the change removes this leader.
+            BadLeaderTransferee: it does, and no other voter is reachable.
             TooManyRequests: an earlier change, or this leadership's first entry, is not committed.
             ValueError: the change is not safe in one step.
         """

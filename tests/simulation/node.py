@@ -197,7 +197,7 @@ class HashChainMember:
     def propose_membership(self, membership: Membership) -> bool:
         try:
             self.engine.propose_membership(membership)
-        except (NotLeader, TooManyRequests):
+        except (BadLeaderTransferee, NotLeader, TooManyRequests):
             return False
         self._after_step()
         self._turn_soon()
