@@ -1,4 +1,4 @@
-"""Directed histories of terms, membership and reads: each makes a fix necessary (F1, F5, F11-F22)."""
+"""Directed histories of terms, membership, reads: each makes a fix necessary (F1, F5, F11-F22)."""
 
 from collections.abc import Sequence
 from random import Random
@@ -296,14 +296,14 @@ def test_f15_an_answer_to_an_earlier_round_is_void() -> None:
 
 
 def test_f15_a_new_leader_answers_only_after_an_entry_of_its_term_is_committed() -> None:
-    lab = led()
-    lab.elect(2, voters=[1])
+    lab = Lab(3)
+    lab.elect(1, voters=[2])
     reads = Reads()
-    lab[2].engine.read_index(reads)
-    lab.turn(2)
-    assert not any(isinstance(wire.decode(message), wire.ReadPing) for message in lab.queue(2, 3))
+    lab[1].engine.read_index(reads)
+    lab.turn(1)
+    assert not any(isinstance(wire.decode(message), wire.ReadPing) for message in lab.queue(1, 3))
     lab.settle(periods=2)
-    assert reads.outcomes == [lab[2].journal.last_index]
+    assert reads.outcomes == [lab[1].journal.last_index]
 
 
 def test_f15_a_follower_asks_its_leader_and_asks_again() -> None:
