@@ -93,3 +93,29 @@ def test_a_status_for_a_stream_that_is_gone_is_dropped() -> None:
     send_status(sender, stream, 1, "late")
     send_message(sender, stream, b"late")
     assert sender.take() == b""
+
+
+def test_a_hot_reply_waits_for_a_short_stream_window() -> None:
+    pair = Http2Pair()
+    pair.unary()
+    pair.client.update_settings({4: 7})
+    pair.exchange()
+    pair.acknowledges_data = False
+    response = pair.unary(b"four more")
+    assert response.body == message(b"four more")[:7]
+    pair.client.increment_flow_control_window(100, stream_id=3)
+    pair.exchange()
+    assert response.body == message(b"four more")
+    assert response.is_ended
+
+
+def test_a_hot_reply_waits_while_the_socket_is_full() -> None:
+    pair = Http2Pair()
+    pair.unary()
+    pair.server.sender.set_writable(is_writable=False)
+    response = pair.unary(b"later")
+    assert response.body == b""
+    pair.server.sender.set_writable(is_writable=True)
+    pair.exchange()
+    assert response.body == message(b"later")
+    assert response.is_ended

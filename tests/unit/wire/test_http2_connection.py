@@ -609,3 +609,64 @@ def test_a_shutdown_serves_open_streams_and_refuses_no_request_already_sent() ->
         call.reply(request)
     assert pair.server.is_finished
     assert response.reset_code is None
+
+
+# --- the hot path: known blocks
+
+
+def call_frames(
+    stream_id: int, headers_block: bytes, body: bytes = b"x", *, is_padded: bool = False
+) -> bytes:
+    flags = END_HEADERS | (PADDED if is_padded else 0)
+    head = frame(HEADERS, flags, stream_id, (b"\0" if is_padded else b"") + headers_block)
+    return head + frame(DATA, END_STREAM, stream_id, message(body))
+
+
+@pytest.mark.parametrize("is_padded", [False, True], ids=["hot path", "general path"])
+def test_a_known_block_means_what_the_table_says_now(pair: Http2Pair, is_padded: bool) -> None:
+    """The same bytes refer to another field once something has been inserted."""
+    unary = b"\x83\x86\x04\x10/test.Echo/Unary\x0f\x10\x10application/grpc"
+    newest_field = unary + b"\xbe"
+    pair.raw(call_frames(1, unary + b"\x40\x01n\x011"))
+    for stream_id in (3, 5):
+        pair.raw(call_frames(stream_id, newest_field, is_padded=is_padded))
+    pair.raw(call_frames(7, unary + b"\x40\x01n\x012"))
+    for stream_id in (9, 11):
+        pair.raw(call_frames(stream_id, newest_field, is_padded=is_padded))
+    assert [call.metadata["n"] for call, _ in pair.service.calls] == list("111222")
+
+
+def test_a_known_block_on_an_even_stream_ends_the_connection(pair: Http2Pair) -> None:
+    known = block(pair, [(":method", "POST")])  # nothing that changes the table
+    known += b"\x86\x04\x10/test.Echo/Unary\x0f\x10\x10application/grpc"
+    for stream_id in (1, 3):
+        pair.raw(call_frames(stream_id, known))
+    pair.raw(call_frames(6, known))
+    assert pair.server.is_closing
+    assert len(pair.service.calls) == 2
+
+
+def test_the_reserved_bit_of_a_stream_id_is_ignored(pair: Http2Pair) -> None:
+    known = b"\x83\x86\x04\x10/test.Echo/Unary\x0f\x10\x10application/grpc"
+    for stream_id in (1, 3, 5 | 1 << 31):
+        answer = pair.raw(call_frames(stream_id, known))
+    assert len(pair.service.calls) == 3
+    assert b"\0\0\0\x05" in answer
+
+
+def test_a_known_block_on_a_closed_stream_ends_the_connection(pair: Http2Pair) -> None:
+    known = b"\x83\x86\x04\x10/test.Echo/Unary\x0f\x10\x10application/grpc"
+    for stream_id in (1, 3):
+        pair.raw(call_frames(stream_id, known))
+    pair.raw(call_frames(3, known))
+    assert pair.server.is_closing
+    assert len(pair.service.calls) == 2
+
+
+def test_a_short_message_never_overtakes_a_long_one_of_its_stream(pair: Http2Pair) -> None:
+    response = pair.request(grpc_headers("/test.Echo/Stream"), is_end=False)
+    call = pair.service.streams[0].call
+    call.send(b"l" * 20_000)
+    call.send(b"short")
+    pair.exchange()
+    assert response.body == message(b"l" * 20_000) + message(b"short")
