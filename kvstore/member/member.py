@@ -70,6 +70,9 @@ class Member(ConsensusHost):
         self._failure: BaseException | None = None
         self._turn_due = False
         self._syncs_in_flight = 0
+        self._is_overloaded = False
+        self.is_learner = False
+        """Whether this member may not vote."""
         self._view: ReadView | None = None
         self._applying: Iterator[None] | None = None
         self._live_bytes: int | None = None
@@ -110,19 +113,13 @@ class Member(ConsensusHost):
         """Whether this member leads, as far as it knows; no proof for a read."""
         return self.consensus.role is Role.LEADER
 
-    @property
-    def is_learner(self) -> bool:
-        """Whether this member may not vote."""
-        return self.id in self.consensus.membership.learners
-
     def propose(self, kind: int, payload: bytes, done: Done) -> None:
         """Put a request through the log; `done` is called once, in a later turn or at once."""
         if self._failure is not None:
             done(Stopped())
             return
-        unapplied = self.consensus.commit_index - self.machine.applied.index
         try:
-            if unapplied > self.config.limits.unapplied_entries_max:
+            if self._is_overloaded:
                 raise TooManyRequests  # noqa: TRY301 - both refusals are answered below
             deadline = self.clock.monotonic() + self.config.request_timeout_s
             self._proposals.add(kind, payload, done, deadline=deadline)
@@ -182,6 +179,8 @@ class Member(ConsensusHost):
             self.consensus.turn()
             self._reads.serve()
             self._sync_log()
+            unapplied = self.consensus.commit_index - self.machine.applied.index
+            self._is_overloaded = unapplied > self.config.limits.unapplied_entries_max
         except Exception as failure:  # whatever it is, this member is done
             self.stop(failure)
             return
@@ -410,6 +409,7 @@ class Member(ConsensusHost):
 
     def membership_changed(self, membership: Membership) -> None:
         """Keep links to the members in force."""
+        self.is_learner = self.id in membership.learners
         peers: Mapping[MemberId, tuple[str, ...]] = {
             member: membership.peer_urls.get(member, ())
             for member in membership.members

@@ -117,6 +117,7 @@ class Server:
         self._disk_worker = ThreadWorker(self._loop, "disk")
         self._tick_timer: asyncio.TimerHandle | None = None
         self._tick_due = self._clock.monotonic()
+        self._is_catching_up = False
         self._closers: list[Callable[[], Awaitable[None] | None]] = []
 
     async def start(self) -> None:
@@ -188,6 +189,7 @@ class Server:
             config.limits,
             self._entropy,
             progress_interval_s=config.watch_progress_interval_s,
+            wake=self._watchers_fell_behind,
         )
         member.publish = self._hub.publish
         self._keeper = LeaseKeeper(member)
@@ -336,15 +338,20 @@ class Server:
         self._gate.tick()
         self._housekeeping.tick()
         self._snapshots.tick()
-        if self._hub.has_backlog:
-            self._scheduler.soon(self._catch_up)
         interval_s = self._member.config.heartbeat_s / _TICKS_PER_HEARTBEAT
         self._tick_due = self._clock.monotonic() + interval_s
         self._tick_timer = self._loop.call_later(interval_s, self._tick)
 
+    def _watchers_fell_behind(self) -> None:
+        if not self._is_catching_up:
+            self._is_catching_up = True
+            self._scheduler.soon(self._catch_up)
+
     def _catch_up(self) -> None:
+        """Feed the watchers that are behind one slice, and go on in the next iteration."""
         self._hub.catch_up()
-        if self._hub.has_backlog:
+        self._is_catching_up = self._hub.has_backlog
+        if self._is_catching_up:
             self._scheduler.soon(self._catch_up)
 
     def _publish(self) -> None:

@@ -1,7 +1,7 @@
 """The hub: publishes turns to synced watchers, and feeds the others from history."""
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import assert_never
 
 from kvstore.base.entropy import Entropy
@@ -27,7 +27,7 @@ class WatchHub:
     of a later one. `history` must already hold a turn when it is published.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is one of its collaborators
         self,
         history: History,
         header: HeaderField,
@@ -35,7 +35,10 @@ class WatchHub:
         entropy: Entropy,
         *,
         progress_interval_s: float = PROGRESS_INTERVAL_S,
+        wake: Callable[[], None] = lambda: None,
     ) -> None:
+        """`wake` is called when there is something for `catch_up` to do, and there was not."""
+        self._wake = wake
         self._history = history
         self._header = header
         self._limits = limits
@@ -237,7 +240,13 @@ class WatchHub:
         if watcher.stream.is_full:
             watcher.stream.stalled[watcher] = None
         else:
-            self._backlog.add(watcher)
+            self._enqueue(watcher)
+
+    def _enqueue(self, watcher: Watcher) -> None:
+        is_first = not len(self._backlog)
+        self._backlog.add(watcher)
+        if is_first:
+            self._wake()
 
     def _sync(self, watcher: Watcher) -> None:
         """Offer the watcher what is published from now on; it is in no other place."""
@@ -301,7 +310,7 @@ class WatchHub:
     def resume(self, watchers: Iterable[Watcher]) -> None:
         """Queue watchers whose stream has drained."""
         for watcher in watchers:
-            self._backlog.add(watcher)
+            self._enqueue(watcher)
 
     def remind(self, stream: WatchStream) -> None:
         """Call the stream's `notify_progress` at each interval, counted from the next tick."""
