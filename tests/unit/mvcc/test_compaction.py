@@ -79,7 +79,9 @@ def test_a_tombstone_at_the_revision_stays_for_watchers_until_the_next(keyspace:
     keyspace.put(b"k")
     keyspace.delete(b"k")
     keyspace.compact(3)
+    before_removal = keyspace.changes(3)
     keyspace.remove()
+    assert keyspace.changes(3) == before_removal
     [(main, [event])] = keyspace.changes(3)
     assert (main, event.is_delete, event.previous) == (3, True, None)
     keyspace.put(b"other")
