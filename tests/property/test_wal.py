@@ -22,6 +22,7 @@ from kvstore.wal import Recovered, SyncJob, WalBase, WalEntry, WalIdentity, Writ
 from tests.support.sim_disk import SimDisk
 
 DIRECTORY = Path("/wal")
+EVERY_STEP = {"create", "write", "sync", "rename", "unlink", "sync_directory"}
 IDENTITY = WalIdentity(ClusterId(7), MemberId(8))
 
 
@@ -81,8 +82,12 @@ class LogUnderFaults(RuleBasedStateMachine):
 
     # --- appending
 
-    @rule(size=st.integers(0, 900), kind=st.integers(0, 2))
-    def append(self, size: int, kind: int) -> None:
+    @rule(sizes=st.lists(st.integers(0, 900), min_size=1, max_size=8), kind=st.integers(0, 2))
+    def append(self, sizes: list[int], kind: int) -> None:
+        for size in sizes:
+            self.append_one(size, kind)
+
+    def append_one(self, size: int, kind: int) -> None:
         now = self.history[-1]
         data = self.entropy.bits(8 * size).to_bytes(size, "little") if size else b""
         entry = WalEntry(now.last_index + 1, now.term, kind, data)
@@ -174,9 +179,13 @@ class LogUnderFaults(RuleBasedStateMachine):
 
         self.attempt(step)
 
-    @rule(is_full=st.booleans())
-    def upkeep(self, is_full: bool) -> None:
+    @rule(is_full=st.booleans(), is_synced=st.booleans())
+    def upkeep(self, is_full: bool, is_synced: bool) -> None:
         def step(wal: WriteAheadLog) -> None:
+            if is_synced:
+                wal.sync()
+                self.promised = len(self.history) - 1
+                self.jobs.clear()
             job = wal.begin_upkeep()
             if job is None:
                 return
@@ -193,44 +202,47 @@ class LogUnderFaults(RuleBasedStateMachine):
 
     # --- faults
 
-    @rule()
+    @rule(
+        kind=st.sampled_from(["kill", "cut", "cut later", "fail later"]), steps=st.integers(0, 20)
+    )
+    def fault(self, kind: str, steps: int) -> None:
+        match kind:
+            case "kill":
+                self.kill()
+            case "cut":
+                self.cut_power()
+            case "cut later":
+                self.disk.fault = self.after(steps, PowerCut(), EVERY_STEP)
+            case _:
+                self.disk.fault = self.after(
+                    steps, OSError(5, "the disk failed"), {"write", "sync"}
+                )
+
     def kill(self) -> None:
         """The process ends: what was written is read back, though perhaps never synced."""
         self.disk.kill()
         self.open()
 
-    @rule()
     def cut_power(self) -> None:
         self.disk.crash(self.entropy)
         self.open()
 
-    @rule(operations=st.integers(0, 12))
-    def cut_power_later(self, operations: int) -> None:
-        """In the middle of whatever comes next, recovery included."""
-        countdown = operations
+    def after(
+        self, steps: int, error: BaseException, operations: set[str]
+    ) -> Callable[[str, Path], None]:
+        """Raise `error` in the middle of whatever comes then, recovery included."""
+        countdown = steps
 
         def fault(operation: str, path: Path) -> None:
             nonlocal countdown
+            if operation not in operations:
+                return
             if countdown == 0:
                 self.disk.fault = None
-                raise PowerCut
+                raise error
             countdown -= 1
 
-        self.disk.fault = fault
-
-    @rule(operations=st.integers(0, 5))
-    def fail_a_sync_later(self, operations: int) -> None:
-        countdown = operations
-
-        def fault(operation: str, path: Path) -> None:
-            nonlocal countdown
-            if operation in {"sync", "write"}:
-                if countdown == 0:
-                    self.disk.fault = None
-                    raise OSError(5, "the disk failed")
-                countdown -= 1
-
-        self.disk.fault = fault
+        return fault
 
     # --- inside
 
@@ -302,4 +314,4 @@ class LogUnderFaults(RuleBasedStateMachine):
 
 
 TestLogUnderFaults = LogUnderFaults.TestCase
-TestLogUnderFaults.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestLogUnderFaults.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)

@@ -37,7 +37,12 @@ class _Inode:
             self.pending.setdefault(number, []).append(self.sector(number))
 
     def settle(self) -> None:
-        self.durable = bytearray(self.live)
+        """Bring to the disk what is dirty; what an earlier failure left clean stays lost."""
+        del self.durable[len(self.live) :]
+        self.durable.extend(bytes(len(self.live) - len(self.durable)))
+        for number in self.pending:
+            start = number * SECTOR
+            self.durable[start : start + SECTOR] = self.sector(number)
         self.pending.clear()
 
     def cut(self, entropy: Entropy) -> None:
@@ -182,6 +187,7 @@ class SimDisk:
         inode = self._find(path)
         inode.live[offset] ^= mask
         inode.durable = bytearray(inode.live)
+        inode.pending.clear()
 
     def truncate(self, path: Path, size: int) -> None:
         """Cut a file short, as no crash would."""
