@@ -11,7 +11,8 @@ Invariants, beside Raft's own (figure 3):
 * what is committed is never truncated; a leader that contradicts it stops the member.
 
 Read `consensus.py` (the port) first, then `pysyncobj_engine.py` (the overridden library) with its
-parts `replication.py`, `elections.py`, `read_index.py`, `transfer.py`, `commit.py`; `journal.py`
-and `membership.py` (the log, and who takes part); `peer_message.py` (what engines say),
-`peer_session.py` and `peer_transport.py` (how it gets there).
+parts, which see it as a `core.py`: `following.py` and `append_guard.py`, `replication.py`,
+`commit.py`, `elections.py`, `transfer.py`, `read_index.py`; `journal.py` and `membership.py` (the
+log, and who takes part); `peer_message.py` (what engines say), `peer_session.py` and
+`peer_transport.py` (how it gets there).
 """

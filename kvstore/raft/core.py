@@ -3,8 +3,9 @@
 from typing import Protocol
 
 from kvstore.base.ids import LogIndex, MemberId, Term
+from kvstore.raft.append_guard import Extends
 from kvstore.raft.journal import Journal
-from kvstore.raft.peer_message import PeerMessage
+from kvstore.raft.peer_message import Append, PeerMessage
 from kvstore.raft.timing import RaftTiming
 
 
@@ -41,6 +42,11 @@ class Core(Protocol):
     def commit_index(self) -> LogIndex: ...
 
     @property
+    def committed(self) -> LogIndex:
+        """The highest index known to be committed; not limited to what is durable here."""
+        ...
+
+    @property
     def other_voters(self) -> tuple[MemberId, ...]: ...
 
     @property
@@ -66,4 +72,12 @@ class Core(Protocol):
 
     def is_answer_to_me(self, sender: MemberId, term: Term) -> bool:
         """Whether a member answers this leadership; follows a higher term."""
+        ...
+
+    def contact(self, leader: MemberId, term: Term, commit: LogIndex) -> None:
+        """Follow `leader`, and commit up to `commit`; the log is not touched."""
+        ...
+
+    def extend_log(self, leader: MemberId, append: Append, verdict: Extends) -> None:
+        """Truncate what conflicts, append what is new, and commit as far as `append` says."""
         ...

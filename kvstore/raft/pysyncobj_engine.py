@@ -10,7 +10,6 @@ which a subclass may define. Hence the exact version and source are checked at i
 """
 # ruff: noqa: N802 - the library's names
 
-import hashlib
 from pathlib import Path
 
 import pysyncobj.syncobj as library
@@ -20,10 +19,11 @@ from pysyncobj.transport import Transport
 
 from kvstore.base.clock import Clock
 from kvstore.base.entropy import Entropy
-from kvstore.base.errors import Diverged, NotLeader, ProtocolError, TooManyRequests
+from kvstore.base.errors import NotLeader, ProtocolError, TooManyRequests
 from kvstore.base.ids import LogIndex, MemberId, Term
 from kvstore.base.limits import Limits
 from kvstore.raft import peer_message as wire
+from kvstore.raft.append_guard import Extends
 from kvstore.raft.commit import leader_commit
 from kvstore.raft.consensus import (
     ConsensusHost,
@@ -34,59 +34,20 @@ from kvstore.raft.consensus import (
     Role,
 )
 from kvstore.raft.elections import Ballot, PreVotes
+from kvstore.raft.following import Following
 from kvstore.raft.journal import Applied, Journal
 from kvstore.raft.membership import encode_membership, problem_with_change
+from kvstore.raft.pinned_library import check_library
 from kvstore.raft.read_index import ReadIndex
-from kvstore.raft.replication import (
-    Acknowledgement,
-    Announcement,
-    Extends,
-    Fits,
-    SendWindow,
-    judge_append,
-)
+from kvstore.raft.replication import Announcement, SendWindow
 from kvstore.raft.timing import RaftTiming
 from kvstore.raft.transfer import Transfer
-
-_VERSION = "0.3.17"
-_SHA256 = "e8bdf06797085d734df86e24ab4802fe87893dff77268565ec036f7ad4a1cfe4"
-_PRIVATE_METHODS = (
-    "onMessageReceived",
-    "sendNextNodeIdx",
-    "sendAppendEntries",
-    "connectedToAnyone",
-    "doApplyCommand",
-    "applyLogEntries",
-    "tryLogCompaction",
-    "loadDumpFile",
-    "changeCluster",
-    "doChangeCluster",
-    "setCurrentTerm",
-    "setState",
-    "generateRaftTimeout",
-    "onBecomeLeader",
-)
 
 _FOLLOWER, _CANDIDATE, _LEADER = range(3)
 _ROLES = (Role.FOLLOWER, Role.CANDIDATE, Role.LEADER)
 _APPLIED_BYTES_PER_TURN = 4 * 1024 * 1024
 _ENORMOUS = 10**12
 """For the library's settings that must never take effect."""
-
-
-class UnsupportedLibrary(RuntimeError):
-    """Another pysyncobj than the one whose private parts this module knows."""
-
-
-def check_library(version: str, source: bytes, sync_obj: type) -> None:
-    """Raise `UnsupportedLibrary` unless this is the library that the overrides were written for."""
-    if version != _VERSION:
-        raise UnsupportedLibrary(f"pysyncobj {version} is installed, {_VERSION} is needed")
-    if hashlib.sha256(source).hexdigest() != _SHA256:
-        raise UnsupportedLibrary("the source of pysyncobj.syncobj is not the one that was audited")
-    for name in _PRIVATE_METHODS:
-        if not hasattr(sync_obj, f"_SyncObj__{name}"):
-            raise UnsupportedLibrary(f"pysyncobj.SyncObj has no {name}")
 
 
 check_library(library.VERSION, Path(library.__file__).read_bytes(), library.SyncObj)
@@ -184,13 +145,12 @@ class PySyncObjEngine(library.SyncObj):
         self._peers: dict[MemberId, _Peer] = {}
         self._reachable: list[_Peer] = []
         self._followed: Membership | None = None
-        self._committed = max(applied.index, journal.first_index)
-        """The highest index known to be committed; not limited to what is durable here."""
+        self.committed = max(applied.index, journal.first_index)
         self._ballot = Ballot()
         self._pre_votes = PreVotes(self, entropy)
         self._transfer = Transfer(self)
         self._reads = ReadIndex(self, first_round=entropy.bits(62))
-        self._acknowledgement = Acknowledgement(journal)
+        self._following = Following(self, self._pre_votes)
         self._window: SendWindow[Node] = SendWindow(
             journal,
             window_bytes=limits.peer_window_bytes,
@@ -302,7 +262,7 @@ class PySyncObjEngine(library.SyncObj):
         self._enter()
         decoded = wire.decode(message)
         if isinstance(decoded, wire.Append):
-            self._on_append(self._peer(sender), decoded)
+            self._following.on_append(sender, decoded)
         elif isinstance(decoded, wire.Ack):
             self._on_ack(sender, decoded)
         else:
@@ -321,7 +281,7 @@ class PySyncObjEngine(library.SyncObj):
             self._reads.lead()
             self._replicate(is_heartbeat=False)
         else:
-            self._acknowledge()
+            self._following.acknowledge()
             self._reads.ask()
         self._report()
 
@@ -330,7 +290,7 @@ class PySyncObjEngine(library.SyncObj):
         self._enter()
         self.journal.note_durable()
         if not self.is_leader:
-            self._acknowledge()
+            self._following.acknowledge()
 
     def peer_connected(self, member: MemberId) -> None:
         """A link is up."""
@@ -377,15 +337,15 @@ class PySyncObjEngine(library.SyncObj):
     ) -> bool:
         """Reset the log to a received keyspace; see `Consensus.install_snapshot`."""
         self._enter()
-        if index <= self._committed:
+        if index <= self.committed:
             return False
-        self._committed = index
+        self.committed = index
         if self.journal.term_at(index) == term:
             return False  # the log has it all, and is applied from there
         self.journal.reset(index, term, membership, generation=generation)
         self._SyncObj__raftLastApplied = index
         self._follow_membership()
-        self._verify(index)
+        self._following.verify(index)
         self._report()
         return True
 
@@ -448,7 +408,7 @@ class PySyncObjEngine(library.SyncObj):
 
     @property
     def _SyncObj__raftCommitIndex(self) -> int:
-        return min(self._committed, self.journal.durable_index)
+        return min(self.committed, self.journal.durable_index)
 
     @_SyncObj__raftCommitIndex.setter
     def _SyncObj__raftCommitIndex(self, value: int) -> None:
@@ -462,11 +422,11 @@ class PySyncObjEngine(library.SyncObj):
             index = leader_commit(
                 index,
                 durable_on,
-                known=self._committed,
+                known=self.committed,
                 term=self.term,
                 term_at=self.journal.term_at,
             )
-        self._committed = max(self._committed, index)
+        self.committed = max(self.committed, index)
 
     # --- messages -------------------------------------------------------------------------------
 
@@ -475,7 +435,7 @@ class PySyncObjEngine(library.SyncObj):
             case wire.Append() | wire.Ack():
                 raise AssertionError("handled before, as the frequent ones")
             case wire.Contact():
-                self._on_contact(self._peer(sender), message)
+                self._following.on_contact(sender, message)
             case wire.Reject():
                 self._on_reject(sender, message)
             case wire.VoteRequest():
@@ -504,49 +464,22 @@ class PySyncObjEngine(library.SyncObj):
 
     # --- appends, as a follower (Raft §5.3) -----------------------------------------------------
 
-    def _on_append(self, peer: _Peer, append: wire.Append) -> None:
-        if not self._hear_leader(peer, append.term):
-            return
-        verdict = judge_append(self.journal, append, committed=self._committed)
-        if isinstance(verdict, Fits):
-            # The commit index follows only as far as this very leader's log was verified (F7).
-            self._heartbeat(peer, append.term, min(append.commit, verdict.verified))
-            self._verify(verdict.verified)
-        elif isinstance(verdict, Extends):
-            self._library_receives(
-                peer,
-                "append_entries",
-                term=append.term,
-                commit_index=append.commit,
-                prevLogIdx=verdict.previous_index,
-                prevLogTerm=verdict.previous_term,
-                entries=[(entry, entry.index, entry.term) for entry in verdict.entries],
-            )
-        else:
-            self._heartbeat(peer, append.term, LogIndex(0))
-            reject = wire.Reject(self.term, append.sequence, verdict.next_index)
-            self.send(MemberId(peer.id), reject)
-
-    def _on_contact(self, peer: _Peer, contact: wire.Contact) -> None:
-        if not self._hear_leader(peer, contact.term):
-            return
-        self._heartbeat(peer, contact.term, LogIndex(0))
-        # The committed prefix is in every leader's log. The answer keeps the leader its quorum
-        # while a snapshot travels, and tells it when its log reaches far enough again (F10).
-        self._verify(self._committed)
-
-    def _hear_leader(self, peer: _Peer, term: Term) -> bool:
-        if term < self.term:
-            self.send(MemberId(peer.id), wire.StaleTerm(self.term))
-            return False
-        if term == self.term and self.is_leader:
-            raise Diverged(f"member {peer.id:x} leads term {term}, as this one does")
-        self._pre_votes.leader_heard()
-        return True
-
-    def _heartbeat(self, peer: _Peer, term: Term, commit: LogIndex) -> None:
+    def contact(self, leader: MemberId, term: Term, commit: LogIndex) -> None:
         """Term, leader, timer and commit index by the library; the log is not touched."""
+        peer = self._peer(leader)
         self._library_receives(peer, "append_entries", term=term, commit_index=commit)
+
+    def extend_log(self, leader: MemberId, append: wire.Append, verdict: Extends) -> None:
+        """Let the library truncate what conflicts, append what is new, and commit up to its end."""
+        self._library_receives(
+            self._peer(leader),
+            "append_entries",
+            term=append.term,
+            commit_index=append.commit,
+            prevLogIdx=verdict.previous_index,
+            prevLogTerm=verdict.previous_term,
+            entries=[(entry, entry.index, entry.term) for entry in verdict.entries],
+        )
 
     def _SyncObj__sendNextNodeIdx(
         self,
@@ -557,19 +490,7 @@ class PySyncObjEngine(library.SyncObj):
     ) -> None:
         assert success, "the library is given only what fits"
         assert nextNodeIdx is not None
-        self._verify(LogIndex(nextNodeIdx - 1))
-
-    def _verify(self, index: LogIndex) -> None:
-        self._acknowledgement.verify(index, term=self.term, committed=self._committed)
-
-    def _acknowledge(self) -> None:
-        leader = self.leader
-        if leader is None or leader == self.me:
-            return
-        interval_s = self.timing.heartbeat_s / 2
-        index = self._acknowledgement.due(self.term, _Step.now, interval_s=interval_s)
-        if index is not None:
-            self.send(leader, wire.Ack(self.term, index))
+        self._following.verify(LogIndex(nextNodeIdx - 1))
 
     # --- appends, as the leader -----------------------------------------------------------------
 

@@ -1,11 +1,11 @@
-"""kvstore.raft.pysyncobj_engine: the library it is written for, and no other."""
+"""kvstore.raft.pinned_library: the library that the engine is written for, and no other."""
 
 from pathlib import Path
 
 import pysyncobj.syncobj as library
 import pytest
 
-from kvstore.raft.pysyncobj_engine import UnsupportedLibrary, check_library
+from kvstore.raft.pinned_library import UnsupportedLibrary, check_library
 
 SOURCE = Path(library.__file__).read_bytes()
 
