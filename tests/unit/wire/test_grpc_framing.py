@@ -70,7 +70,9 @@ def test_a_message_of_exactly_the_limit_is_inflated() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"nonsense", gzip.compress(b"abc")[:-3], zlib.compress(b"abc")]
+    "body",
+    [b"", b"nonsense", gzip.compress(b"abc")[:-3], zlib.compress(b"abc")],
+    ids=["empty", "nonsense", "cut short", "zlib"],
 )
 def test_what_is_not_gzip_is_refused(body: bytes) -> None:
     with pytest.raises(BadMessage) as refusal:
