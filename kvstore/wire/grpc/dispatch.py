@@ -241,7 +241,7 @@ class _UnaryConsumer:
 class _StreamConsumer:
     """Hands a streaming call's messages to its handler as they come."""
 
-    __slots__ = ("_body", "_call", "_handler", "expects_end")
+    __slots__ = ("_body", "_call", "_handler", "_is_closed", "expects_end")
 
     def __init__(
         self,
@@ -254,8 +254,11 @@ class _StreamConsumer:
         self._body = _Body(dispatcher, reader)
         self._handler = handler
         self._call = call
+        self._is_closed = False
 
     def data(self, payload: bytes) -> None:
+        if not self._call.is_open:
+            return  # ended by us; what is queued for the client has not gone yet
         try:
             messages = self._body.messages(payload)
         except BadMessage as error:
@@ -270,21 +273,26 @@ class _StreamConsumer:
 
     def ended(self) -> None:
         self.expects_end = False
+        if not self._call.is_open:
+            return
         if self._body.is_unfinished:
             self._fail(Code.INTERNAL, "unexpected EOF")
-        elif self._call.is_open:
+        else:
             self._handler.half_closed()
 
     def drained(self) -> None:
-        self._handler.drained()
+        if self._call.is_open:
+            self._handler.drained()
 
     def released(self) -> None:
         self._body.drop()
 
     def aborted(self) -> None:
-        self._handler.closed()
+        if not self._is_closed:
+            self._is_closed = True
+            self._handler.closed()
 
     def _fail(self, code: Code, text: str) -> None:
         self._body.drop()
         self._call.finish(code, text)
-        self._handler.closed()
+        self.aborted()

@@ -30,12 +30,16 @@ class PlainConsumer:
         self._body_bytes_max = body_bytes_max
 
     def data(self, payload: bytes) -> None:
+        if self._stream.has_headers:
+            return  # refused already; the client has not heard it yet
         self._body += payload
         if len(self._body) > self._body_bytes_max:
             self._respond(TOO_LARGE)
 
     def ended(self) -> None:
         self.expects_end = False
+        if self._stream.has_headers:
+            return
         head = self._head
         headers = dict(head.headers)
         if head.authority:

@@ -154,3 +154,18 @@ def test_unfinished_messages_of_a_connection_are_bounded(
     pair.client.reset_stream(1)
     pair.exchange()
     assert pair.server._requests.held_bytes == 20_000  # type: ignore[attr-defined]
+
+
+def test_a_stream_that_failed_while_much_is_queued_hears_nothing_more(pair: Http2Pair) -> None:
+    pair.acknowledges_data = False
+    pair.request(grpc_headers("/test.Echo/Stream"), is_end=False)
+    stream = pair.service.streams[0]
+    stream.call.send(b"x" * 90_000)
+    for body in (message(b"x" * 100_001)[:10], message(b"late"), message(b"x" * 100_001)[:10]):
+        pair.client.send_data(1, body)
+        pair.exchange()
+    pair.client.end_stream(1)
+    pair.exchange()
+    pair.server.lost()
+    assert stream.heard == ["closed"]
+    assert stream.messages == []
