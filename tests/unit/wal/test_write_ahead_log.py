@@ -1,4 +1,5 @@
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -12,6 +13,7 @@ from kvstore.base.limits import Limits
 from kvstore.wal import RealDisk, Recovered, WalBase, WalIdentity, WriteAheadLog
 from kvstore.wal.directory import FAILURE_NAME
 from kvstore.wal.disk import Disk
+from kvstore.wal.record import RecordType, Seal, encode
 from kvstore.wal.segment import FORMAT_VERSION, HEADER_BYTES
 from tests.support.sim_disk import SimDisk
 
@@ -261,6 +263,41 @@ def test_a_missing_first_segment_is_corruption_unless_it_was_released(bench: Ben
         bench.open()
 
 
+def test_an_intact_record_that_continues_another_log_is_cut(bench: Bench) -> None:
+    """What an earlier cut left behind must not come back when the place before it fits again."""
+    wal, _ = bench.open()
+    append(wal, 1, 1)
+    wal.sync()
+    (path,) = bench.paths()
+    segment_id = int.from_bytes(bench.disk.read(path)[16:24], "little")
+    stray, _ = encode(Seal.of(segment_id), RecordType.ENTRY, 1, 2, 1, b"", 12345, 0)
+    bench.disk.open(path).write(stray, HEADER_BYTES + wal.position)
+    _, recovered = bench.open()
+    assert indexes(recovered) == [1]
+    assert len(recovered.notes) == 1
+    assert bench.open()[1].notes == []
+
+
+def test_a_power_cut_while_unpromised_segments_are_dropped_leaves_no_gap(bench: Bench) -> None:
+    wal, _ = bench.open()
+    append(wal, 1, 5)
+    wal.sync()
+    append(wal, 6, 80)
+    wal.sync()
+    first = bench.paths()[0]
+    bench.disk.rot(first, len(bench.disk.read(first).rstrip(b"\0")) - 1)
+    assert len(bench.paths()) > 3
+    image = bench.disk.copy()
+    for stop in range(2 * len(bench.paths())):
+        bench.disk = image.copy()
+        bench.disk.fault = power_cut_after(stop)
+        with suppress(PowerCut):
+            bench.open()
+        bench.disk.fault = None
+        bench.disk.crash(bench.dice)
+        assert indexes(bench.open()[1])[:5] == [1, 2, 3, 4, 5]
+
+
 # --- whose log
 
 
@@ -316,6 +353,31 @@ def test_a_segment_is_kept_until_the_release_is_durable(bench: Bench) -> None:
     wal.release(40, 1, b"")
     assert wal.begin_upkeep() is None
     assert bench.paths() == paths
+
+
+@pytest.mark.parametrize("is_reopened", [False, True])
+def test_after_a_truncation_only_what_the_base_covers_is_given_up(
+    bench: Bench, is_reopened: bool
+) -> None:
+    wal, _ = bench.open()
+    append(wal, 1, 60)
+    wal.append_truncation(31)
+    append(wal, 31, 60)
+    wal.sync()
+    if is_reopened:
+        wal, _ = bench.open()
+    wal.release(10, 1, b"")
+    wal.sync()
+    upkeep(wal)
+    assert indexes(bench.open()[1]) == list(range(11, 91))
+    wal, _ = bench.open()
+    before = len(bench.paths())
+    wal.release(40, 1, b"")
+    wal.sync()
+    upkeep(wal)
+    # The truncated entries above 40 do not keep their segments.
+    assert before - len(bench.paths()) == 4
+    assert indexes(bench.open()[1]) == list(range(41, 91))
 
 
 def test_a_full_disk_refuses_the_spare_but_not_the_log(bench: Bench) -> None:
