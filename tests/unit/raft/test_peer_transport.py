@@ -125,3 +125,18 @@ async def test_a_peer_that_is_dropped_is_unlinked() -> None:
         one.transport.set_peers({})
         assert await one.next() == ("down", TWO)
         assert not one.transport.is_linked(TWO)
+
+
+async def test_when_half_a_link_breaks_the_other_half_ends() -> None:
+    one, two = pair()
+    async with one.running(), two.running():
+        assert await one.next() == ("up", TWO)
+        assert await two.next() == ("up", ONE)
+        link = two.transport._links[ONE]
+        incoming, outgoing = link.incoming, link.outgoing
+        assert incoming is not None
+        assert outgoing is not None
+        incoming.abort()
+        assert await two.next() == ("down", ONE)
+        assert outgoing.is_over.is_set(), "nothing of it may arrive during the next link"
+        assert await two.next() == ("up", ONE)
