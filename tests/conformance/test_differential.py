@@ -75,6 +75,7 @@ def test_generated_operations_have_the_same_answers_and_hashes(
             rare = {
                 text: n for text in expected if (n := statistics.errors[text]) < OCCURRENCES_MIN
             }
+            assert statistics.fragmented_responses >= OCCURRENCES_MIN
             assert not rare, f"errors met fewer than {OCCURRENCES_MIN} times: {rare}"
             unmet = {
                 entry.name

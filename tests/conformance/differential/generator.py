@@ -38,6 +38,7 @@ ODD_KEYS = (
 )
 LEASES = (*range(1, 9), -5, 2**62, 2**63 - 1)
 UNKNOWN_LEASE = 99
+HUGE_KEYS = (b"huge1", b"huge2")
 SORT_ORDERS = (
     rpc_pb2.RangeRequest.NONE,
     rpc_pb2.RangeRequest.ASCEND,
@@ -490,30 +491,31 @@ class Generator:
         return [ReopenStream(stream=self._dice.randrange(STREAMS))]
 
     def _fragments(self) -> list[Operation]:
-        """History of more than a message, watched in fragments, then removed."""
+        """Revisions of more than a message each, watched in fragments, then removed."""
         stream = self._dice.randrange(STREAMS)
         start = self._known.revision + 1
-        puts: list[Operation] = [
-            Unary(
-                rpc="Put",
-                request=rpc_pb2.PutRequest(key=b"huge", value=self._dice.randbytes(900_000)),
-                member=self._member(),
-            )
-            for _ in range(3)
-        ]
+        puts: list[Operation] = []
+        for _ in range(3):
+            request = rpc_pb2.TxnRequest()
+            for key in HUGE_KEYS:
+                put = request.success.add().request_put
+                put.key, put.value = key, self._dice.randbytes(700_000)
+            puts.append(Unary(rpc="Txn", request=request, member=self._member()))
         watch_id = 4242
-        request = rpc_pb2.WatchCreateRequest(
-            key=b"huge", start_revision=start, fragment=True, watch_id=watch_id
+        create = rpc_pb2.WatchCreateRequest(
+            key=HUGE_KEYS[0],
+            range_end=prefix_end(HUGE_KEYS[0][:4]),
+            start_revision=start,
+            fragment=True,
+            prev_kv=True,
+            watch_id=watch_id,
         )
+        delete = rpc_pb2.DeleteRangeRequest(key=create.key, range_end=create.range_end)
         return [
             *puts,
-            OpenWatch(stream=stream, request=request),
+            OpenWatch(stream=stream, request=create),
             CancelWatch(stream=stream, watch_id=watch_id),
-            Unary(
-                rpc="DeleteRange",
-                request=rpc_pb2.DeleteRangeRequest(key=b"huge"),
-                member=self._member(),
-            ),
+            Unary(rpc="DeleteRange", request=delete, member=self._member()),
         ]
 
     # --- the rest

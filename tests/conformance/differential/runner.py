@@ -52,6 +52,7 @@ class Run:
             )
         ]
         self._compared_revision = 0
+        self._closed_fragments = 0
         self._streams = [self._new_stream(number) for number in range(STREAMS)]
 
     def run(self, seed: int, operations: int) -> None:
@@ -257,7 +258,7 @@ class Run:
 
     def _close_stream(self, number: int) -> None:
         stream = self._streams[number]
-        self._statistics.fragmented_responses += stream.fragmented_responses
+        self._closed_fragments += stream.fragmented_responses
         stream.close()
 
     def _note_watch_ids(self, stream: int) -> None:
@@ -277,6 +278,9 @@ class Run:
         self._statistics.events += len(new[0])
         for stream in self._streams:
             stream.settle()
+        self._statistics.fragmented_responses = self._closed_fragments + sum(
+            stream.fragmented_responses for stream in self._streams
+        )
 
 
 def _generic(text: str) -> str:

@@ -145,6 +145,12 @@ class SideStream:
         self._stream.wait(lambda: self._sort_in() and bool(self.control), f"{self.name}: {what}")
         return self.control.pop(0)
 
+    def fence(self) -> None:
+        """Wait until the server has handled all that was sent: requests are answered in order."""
+        empty = rpc_pb2.WatchCreateRequest(key=b"b", range_end=b"a")
+        self.send(rpc_pb2.WatchRequest(create_request=empty))
+        self.take_control("refusal of an empty range")
+
     def settle(self) -> None:
         """Wait until every watcher has what it must get, and check that nothing else came."""
         try:
@@ -330,7 +336,14 @@ class StreamPair:
         current = created.header.revision
         start = request.start_revision
         if start and start < compact_revision:
-            return [created, stream.take_control("compacted")]
+            compacted = stream.take_control("compacted")
+            if Allowed.ID_OF_COMPACTED_WATCH in self._sides[-1].differences and (
+                side is self._sides[0]
+            ):
+                cancel = rpc_pb2.WatchCancelRequest(watch_id=created.watch_id)
+                stream.send(rpc_pb2.WatchRequest(cancel_request=cancel))
+                stream.take_control("second canceled")
+            return [created, compacted]
         is_replay = start != 0 and start <= current  # 3.5 takes a negative one for the beginning
         watcher = Watcher(
             request=request,
@@ -361,18 +374,21 @@ class StreamPair:
     def ask_progress(self, revision: int) -> Allowed | None:
         """Ask both, and compare; where only 3.5 answers, check that the candidate is silent."""
         watchers = self._streams[0].watchers.values()
-        is_due = bool(watchers) and all(watcher.start <= revision for watcher in watchers)
+        is_due = bool(watchers) and all(
+            watcher.request.start_revision <= revision for watcher in watchers
+        )
         silent = Allowed.PROGRESS_WITHOUT_SYNCED_WATCHERS
         if not is_due and silent in self._sides[-1].differences:
             stream = self._streams[-1]
+            stream.fence()  # answers to progress requests that were repeated come before
             before = len(stream.progress)
             stream.send(rpc_pb2.WatchRequest(progress_request=rpc_pb2.WatchProgressRequest()))
-            # A create is answered in order: progress would have come before it.
-            empty = rpc_pb2.WatchCreateRequest(key=b"b", range_end=b"a")
-            stream.send(rpc_pb2.WatchRequest(create_request=empty))
-            stream.take_control("refusal of an empty range")
+            stream.fence()
             if len(stream.progress) > before:
-                raise Mismatch(f"{stream.name}: progress without synced watchers")
+                starts = sorted(watcher.request.start_revision for watcher in watchers)
+                raise Mismatch(
+                    f"{stream.name}: progress at revision {revision}, watchers from {starts}"
+                )
             return silent
         answers = []
         for side, stream in self._pairs():
