@@ -49,8 +49,9 @@ class Limits:
     quota_bytes: int = 2 * GIB
     reserve_bytes: int = 64 * MIB
     """Disk space kept back, so that term, vote and an orderly stop can still be written."""
-    checkpoint_wal_bytes: int = 64 * MIB
-    checkpoint_interval_s: float = 10.0
+    checkpoint_wal_bytes: int = 32 * MIB
+    checkpoint_interval_s: float = 5.0
+    """Until a checkpoint is durable, every page that changes is kept twice."""
     compaction_batch: int = 1000
     """Revisions removed per slice of background compaction."""
     slice_s: float = 0.010

@@ -157,7 +157,7 @@ def open_member(  # noqa: PLR0913 - two places, one identity, and the doors
     if recovered.failure:
         logger.warning("an earlier run ended with a failed sync", extra={"why": recovered.failure})
         restore_if_needed(path, sync_failed=True)
-    backend = LmdbBackend(path, quota_bytes=limits.quota_bytes)
+    backend = LmdbBackend(path, quota_bytes=limits.quota_bytes, reserve_bytes=limits.reserve_bytes)
     if recovered.failure:
         wal.forget_failure()
     machine = _open_machine(backend, journal)

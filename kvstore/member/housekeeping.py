@@ -7,6 +7,7 @@ and no step holds the loop for longer than a slice.
 import logging
 from collections.abc import Callable
 
+from kvstore.backend.backend import WriteTxn
 from kvstore.base.errors import StorageFull
 from kvstore.base.ids import LogIndex
 from kvstore.member.member import Member
@@ -19,6 +20,10 @@ logger = logging.getLogger(__name__)
 
 _JOURNAL_BYTES_MAX_DIVISOR = 8
 _AGAIN_S = 0.05
+_REMOVED_PER_STEP = 100
+"""Records removed between two looks at the clock."""
+_REMOVED_RECORD_BYTES = 256
+"""Each removed record copies the pages that held it: as much as a change of this size."""
 _FULL_DISK_RETRY_S = 1.0
 
 
@@ -137,12 +142,12 @@ class Housekeeping:
             return
         backend = self._member.machine.backend
         try:
-            backend.reserve(0)
+            backend.reserve(self._limits.compaction_batch * _REMOVED_RECORD_BYTES)
         except StorageFull:
             self._member.scheduler.later(_FULL_DISK_RETRY_S, self._look_for_removal)
             return
         txn = backend.begin_write()
-        is_done = self._removal.step(txn, self._limits.compaction_batch)
+        is_done = self._remove_for_a_slice(self._removal, txn)
         txn.commit()
         self._member.close_view()
         if is_done:
@@ -156,3 +161,14 @@ class Housekeeping:
         else:
             self._removal_due = True
             self._member.scheduler.soon(self._remove_slice)
+
+    def _remove_for_a_slice(self, removal: Removal, txn: WriteTxn) -> bool:
+        """Remove at most a batch of records, for no longer than a slice; return if all are gone."""
+        clock = self._member.clock
+        deadline = clock.monotonic() + self._limits.slice_s
+        for _ in range(0, self._limits.compaction_batch, _REMOVED_PER_STEP):
+            if removal.step(txn, _REMOVED_PER_STEP):
+                return True
+            if clock.monotonic() >= deadline:
+                return False
+        return False

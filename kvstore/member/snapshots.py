@@ -222,7 +222,11 @@ class Snapshots:
         directory = keyspace_directory(self._directory, self._generation + 1)
         if directory.exists():
             shutil.rmtree(directory)
-        backend = LmdbBackend(directory, quota_bytes=config.limits.quota_bytes)
+        backend = LmdbBackend(
+            directory,
+            quota_bytes=config.limits.quota_bytes,
+            reserve_bytes=config.limits.reserve_bytes,
+        )
         limits = config.limits
         builder = SnapshotBuilder(
             backend,
