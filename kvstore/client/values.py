@@ -80,6 +80,7 @@ class Event:
 class WatchBatch:
     """Whole revisions of changes: the events of one revision are never split over two batches."""
 
+    header: Header
     revision: int
     """No event at or below this revision will follow."""
     events: tuple[Event, ...]

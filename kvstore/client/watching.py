@@ -72,7 +72,7 @@ class WatchProgress:
             return None
         if not response.events:
             self.next_revision = max(self.next_revision, response.header.revision + 1)
-            return WatchBatch(response.header.revision, ())
+            return WatchBatch(decoding.header(response.header), response.header.revision, ())
         self._fragments += map(decoding.event, response.events)
         if response.fragment:
             return None
@@ -80,7 +80,7 @@ class WatchProgress:
         self._fragments.clear()
         last = events[-1].kv.mod_revision
         self.next_revision = last + 1
-        return WatchBatch(last, events)
+        return WatchBatch(decoding.header(response.header), last, events)
 
 
 PROGRESS_REQUEST = rpc_pb2.WatchRequest(progress_request=rpc_pb2.WatchProgressRequest())

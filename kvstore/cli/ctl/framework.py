@@ -1,0 +1,85 @@
+"""click, bent to etcdctl's manners: global flags anywhere, `--flag=true`, Go's complaints."""
+
+from collections.abc import Callable, Sequence
+
+import click
+
+from kvstore.cli.ctl.session import Session
+from kvstore.cli.ctl.settings import BOOLEANS, STRINGS, boolean, settings_from
+
+
+def _remember(context: click.Context, parameter: click.Parameter, value: object) -> None:
+    """Keep a global flag that was given, wherever on the line it stood."""
+    assert parameter.name is not None
+    source = context.get_parameter_source(parameter.name)
+    if source is click.core.ParameterSource.COMMANDLINE:
+        context.find_root().ensure_object(dict)[parameter.opts[-1].removeprefix("--")] = value
+
+
+def global_options() -> list[click.Parameter]:
+    strings = [
+        click.Option(
+            ["-w", f"--{name}"] if name == "write-out" else [f"--{name}"],
+            help=text,
+            expose_value=False,
+            callback=_remember,
+            metavar=default or "TEXT",
+        )
+        for name, (default, text) in STRINGS.items()
+    ]
+    booleans = [
+        click.Option([f"--{name}"], is_flag=True, help=text, expose_value=False, callback=_remember)
+        for name, (_, text) in BOOLEANS.items()
+    ]
+    return [*strings, *booleans]
+
+
+class GoCommand(click.Command):
+    """A command that also takes the global flags, and `--flag=false` for its own."""
+
+    def __init__(self, *args: object, **named: object) -> None:
+        super().__init__(*args, **named)  # type: ignore[arg-type]  # click's own signature
+        self.params.extend(global_options())
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse, after the flags with a written truth value were turned into click's form."""
+        flags = {
+            name
+            for parameter in self.params
+            if isinstance(parameter, click.Option) and parameter.is_flag
+            for name in parameter.opts
+        }
+        return super().parse_args(ctx, list(_without_truth_values(args, flags)))
+
+
+class GoGroup(click.Group):
+    """A group of `GoCommand`s that takes the global flags too."""
+
+    command_class = GoCommand
+    group_class = type
+
+    def __init__(self, *args: object, **named: object) -> None:
+        super().__init__(*args, **named)  # type: ignore[arg-type]  # click's own signature
+        self.params.extend(global_options())
+
+
+def _without_truth_values(args: Sequence[str], flags: set[str]) -> Sequence[str]:
+    result: list[str] = []
+    for position, argument in enumerate(args):
+        if argument == "--":
+            return [*result, *args[position:]]
+        name, separator, value = argument.partition("=")
+        if separator and name in flags:
+            if boolean(value):
+                result.append(name)
+        else:
+            result.append(argument)
+    return result
+
+
+def session(context: click.Context) -> Session:
+    """Return the session of the command that runs."""
+    return Session(settings_from(context.find_root().ensure_object(dict)))
+
+
+Command = Callable[..., None]

@@ -1,0 +1,119 @@
+"""Global flags and `ETCDCTL_*` variables, as one value."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kvstore.cli.ctl.failure import Exit, Stop
+from kvstore.cli.ctl.go_text import duration_s
+
+FORMATS = ("simple", "json", "fields", "table", "protobuf")
+STRINGS = {
+    "endpoints": ("127.0.0.1:2379", "gRPC endpoints"),
+    "dial-timeout": ("2s", "dial timeout for client connections"),
+    "command-timeout": ("5s", "timeout for short running command (excluding dial timeout)"),
+    "keepalive-time": ("2s", "keepalive time for client connections"),
+    "keepalive-timeout": ("6s", "keepalive timeout for client connections"),
+    "cacert": ("", "verify certificates of TLS-enabled secure servers using this CA bundle"),
+    "cert": ("", "identify secure client using this TLS certificate file"),
+    "key": ("", "identify secure client using this TLS key file"),
+    "user": ("", "username[:password] for authentication (prompt if password is not supplied)"),
+    "password": ("", "password for authentication (then --user has none)"),
+    "write-out": ("simple", f"set the output format ({', '.join(FORMATS)})"),
+}
+BOOLEANS = {
+    "hex": (False, "print byte strings as hex encoded strings"),
+    "debug": (False, "enable client-side debug logging"),
+    "insecure-transport": (True, "disable transport security for client connections"),
+    "insecure-skip-tls-verify": (False, "skip server certificate verification"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    endpoints: tuple[str, ...]
+    dial_timeout_s: float
+    command_timeout_s: float
+    keepalive_time_s: float
+    keepalive_timeout_s: float
+    ca_file: str
+    certificate_file: str
+    key_file: str
+    user: str
+    password: str
+    write_out: str
+    is_hex: bool
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether endpoints without a scheme are spoken to over TLS."""
+        return bool(self.ca_file or self.certificate_file)
+
+
+def settings_from(
+    flags: Mapping[str, str | bool], environment: Mapping[str, str] = os.environ
+) -> Settings:
+    """Return the settings: a flag over its variable over the default.
+
+    Raises:
+        Stop: a value makes no sense.
+    """
+
+    def text(name: str) -> str:
+        if name in flags:
+            return str(flags[name])
+        return environment.get(_variable(name)) or STRINGS[name][0]
+
+    def is_on(name: str) -> bool:
+        if name in flags:
+            return bool(flags[name])
+        value = environment.get(_variable(name))
+        return BOOLEANS[name][0] if value is None else boolean(value)
+
+    def seconds(name: str) -> float:
+        try:
+            return duration_s(text(name))
+        except ValueError as error:
+            problem = f'invalid argument "{text(name)}" for "--{name}" flag: {error}'
+            raise Stop(Exit.ERROR, problem) from error
+
+    if is_on("insecure-skip-tls-verify"):
+        raise Stop(
+            Exit.BAD_FEATURE,
+            "--insecure-skip-tls-verify is not supported: "
+            "trust the server's own certificate by --cacert instead",
+        )
+    user, separator, password = text("user").partition(":")
+    if separator and text("password"):
+        raise Stop(Exit.BAD_ARGS, "--user includes a password, and --password is given too")
+    return Settings(
+        endpoints=tuple(text("endpoints").split(",")),
+        dial_timeout_s=seconds("dial-timeout"),
+        command_timeout_s=seconds("command-timeout"),
+        keepalive_time_s=seconds("keepalive-time"),
+        keepalive_timeout_s=seconds("keepalive-timeout"),
+        ca_file=text("cacert"),
+        certificate_file=text("cert"),
+        key_file=text("key"),
+        user=user,
+        password=password or text("password"),
+        write_out=text("write-out"),
+        is_hex=is_on("hex"),
+    )
+
+
+def boolean(text: str) -> bool:
+    """Return what Go's `strconv.ParseBool` does.
+
+    Raises:
+        Stop: it is neither true nor false.
+    """
+    if text in {"1", "t", "T", "TRUE", "true", "True"}:
+        return True
+    if text in {"0", "f", "F", "FALSE", "false", "False"}:
+        return False
+    raise Stop(Exit.ERROR, f'strconv.ParseBool: parsing "{text}": invalid syntax')
+
+
+def _variable(name: str) -> str:
+    return "ETCDCTL_" + name.upper().replace("-", "_")
