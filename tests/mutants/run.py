@@ -97,6 +97,10 @@ def main() -> int:
         for mutant in mutants()
         if not arguments.names or mutant.name.startswith(tuple(arguments.names))
     ]
+    sound = _run(_ROOT, sys.executable, "-m", "pytest", "-q", *{each.test for each in chosen})
+    if sound.returncode:
+        print(f"without any patch the tests fail: {sound.stdout[-1000:]}")
+        return 1
     for mutant in chosen:
         is_noticed, by_what = judge(mutant, with_seeds=arguments.seeds)
         survivors += not is_noticed

@@ -110,7 +110,7 @@ class HashChainMember:
         self._snapshot_after: dict[MemberId, float] = {}
         self._is_turn_due = False
         self._last_sync_at = 0.0
-        self._unfinished: SyncJob | None = None
+        self._under_way: list[SyncJob] = []
         self._commit_seen = LogIndex(1)
         self.engine = PySyncObjEngine(
             self.node_id,
@@ -135,7 +135,7 @@ class HashChainMember:
             return
         self._world.log(self.node_id, "crashes, durable to", self.journal.durable_index)
         self.is_alive = False
-        self._disk.crash(self.journal, self._unfinished)
+        self._disk.crash(self.journal, self._under_way[0] if self._under_way else None)
         self._network.drop_node(self.node_id)
         self.on_crash(self, f"crash of {self.node_id}")
 
@@ -394,13 +394,13 @@ class HashChainMember:
             world = self._world
             begun = max(world.now, self._disk_stalled_until, self._last_sync_at)
             self._last_sync_at = begun + world.dice.uniform(*self._profile.disk_s)
-            self._unfinished = self._unfinished or job
+            self._under_way.append(job)
             world.at(self._last_sync_at, self._synced, job, self._incarnation)
 
     def _synced(self, job: SyncJob, incarnation: int) -> None:
         if not self.is_alive or incarnation != self._incarnation:
             return
-        self._unfinished = None
+        self._under_way.remove(job)
         job.run()
         self._wal.finish_sync(job)
         self.engine.log_durable()

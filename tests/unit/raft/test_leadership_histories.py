@@ -209,14 +209,16 @@ def test_f13_no_pre_vote_is_granted_while_a_leader_is_heard() -> None:
 
 def test_f14_a_stale_leader_is_told_and_steps_down() -> None:
     lab = led()
+    old = lab[1].engine.term
     cut(lab, 1, 2, 3)
     lab.elect(2, voters=[3])
     lab.settle([2, 3])
     lab.link(ONE)
-    lab.pass_time(0.11)
-    lab.turn(1)
-    lab.flow(1, 3)
-    lab.flow(3, 1)
+    assert lab[1].leads, "it has heard of nothing"
+    lab.say(1, 3, wire.Append(old, LogIndex(1), 1, LogIndex(1), Term(0), []))
+    answer = lab.queue(3, 1)[-1]
+    assert wire.decode(answer) == wire.StaleTerm(lab[2].engine.term)
+    lab[1].engine.receive(THREE, answer)
     assert not lab[1].leads
     assert lab[1].engine.term == lab[2].engine.term
 

@@ -180,6 +180,9 @@ def test_f08_a_conflict_of_many_entries_takes_few_round_trips() -> None:
     lab.elect(1, voters=[3])
     lab.put(1, *[f"good {number}" for number in range(400)])
     lab.settle([1, 3])
+    # Elected again, it begins to send at the end of its log.
+    lab.say(3, 1, wire.StaleTerm(Term(lab[1].engine.term + 1)))
+    lab.elect(1, voters=[3])
     trips = 0
     while lab[2].log_commands != lab[1].log_commands:
         trips += 1
@@ -231,10 +234,12 @@ def test_f09_a_peer_that_needs_a_snapshot_gets_one_message_a_heartbeat() -> None
 
 def test_f10_a_peer_that_waits_for_a_snapshot_keeps_the_leader_its_quorum() -> None:
     lab = behind()
+    term = lab[1].engine.term
     lab[1].engine.peer_disconnected(THREE)
     lab[3].engine.peer_disconnected(ONE)
     lab.settle([1, 2], periods=30)
     assert lab[1].leads
+    assert lab[1].engine.term == term
 
 
 def test_f10_a_snapshot_older_than_the_log_is_ignored() -> None:
