@@ -2,8 +2,8 @@
 
 The library brings the roles and terms, voting, append and next-index bookkeeping, the apply loop
 and the stepping down without a quorum. Its transport, journals, serializer, compaction, membership
-changes, command queue and pickling are not reachable. What it gets wrong is overridden; the ADR on
-the consensus engine lists each fix (F1-F22) and the history that makes it necessary.
+changes, command queue and pickling are not reachable. What it gets wrong is overridden:
+docs/adr/0013 lists each fix (F1-F22) and what happens without it.
 
 Overriding works because mangling is textual: the library's `self.__name` is `self._SyncObj__name`,
 which a subclass may define. Hence the exact version and source are checked at import.
