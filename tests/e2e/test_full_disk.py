@@ -13,7 +13,7 @@ from tests.support.target import Outcome, Target
 
 pytestmark = [pytest.mark.slow]
 
-DISK_MIB = 384
+DISK_MIB = 1024
 VALUE = bytes(range(256)) * 4096
 """1 MiB."""
 
