@@ -2,9 +2,10 @@
 
 `member` moves everything in turns; `proposals` and `reads` hold who waits; `forwarding` carries
 batches to the leader; `lease_keeper` finds the leader's deadlines; `housekeeping` does what no
-request asks for; `snapshots` brings a member up that lags too far; `bootstrap` opens a data
-directory. Nothing here waits, and nothing here knows sockets or threads: `ports` names what the
-machine must bring, so that a simulation can bring its own.
+request asks for; `snapshots` brings a member up that lags too far; `bootstrap` opens a member
+from its disk; `node` wires all that for whoever runs one. Nothing here waits, and nothing here
+knows sockets or threads: `ports` names what the machine must bring, so that a simulation can bring
+its own.
 
 Owner of: who waits for which answer. The log is the journal's, the keyspace the state machine's.
 Reading order: member, proposals, reads, then the rest.

@@ -9,23 +9,20 @@ What is found on disk wins over what the operator said about the cluster.
 
 import json
 import logging
-import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from kvstore.apply import StateMachine, meta
-from kvstore.backend.checkpoint import restore_if_needed
-from kvstore.backend.directory_lock import lock_directory
-from kvstore.backend.lmdb_backend import LmdbBackend
+from kvstore.backend.backend import Backend
 from kvstore.base.entropy import Entropy
 from kvstore.base.errors import CorruptKeyspace, WrongDataDirectory
 from kvstore.base.ids import ClusterId, LogIndex, MemberId
 from kvstore.base.limits import Limits
+from kvstore.member.ports import Keyspaces
 from kvstore.raft.consensus import Membership
 from kvstore.raft.journal import FIRST_INDEX, Applied, Journal
 from kvstore.raft.membership import decode_membership, encode_membership
-from kvstore.wal import RealDisk, Recovered, WalIdentity, WriteAheadLog
+from kvstore.wal import Disk, RealDisk, Recovered, WalIdentity, WriteAheadLog
 
 logger = logging.getLogger(__name__)
 
@@ -46,24 +43,11 @@ class Identity:
 class OpenedMember:
     """Everything durable of a member, open and consistent."""
 
-    directory: Path
-    lock: int
-    """Descriptor of the lock that keeps a second process out of the directory."""
+    keyspaces: Keyspaces
     wal: WriteAheadLog
     journal: Journal
     machine: StateMachine
     applied: Applied
-
-    def close(self) -> None:
-        """Close the files. What is not synced yet is found again by replaying the log."""
-        self.wal.close()
-        self.machine.backend.close()
-        os.close(self.lock)
-
-
-def keyspace_directory(member_directory: Path, generation: int) -> Path:
-    """Return where the keyspace of a generation lies."""
-    return member_directory / f"keyspace.{generation}"
 
 
 def stored_identity(data_directory: Path) -> Identity | None:
@@ -115,10 +99,11 @@ def store_identity(data_directory: Path, identity: Identity) -> None:
 
 
 def open_member(  # noqa: PLR0913 - two places, one identity, and the doors
-    data_directory: Path,
-    wal_directory: Path,
     identity: Identity,
+    keyspaces: Keyspaces,
+    wal_directory: Path,
     *,
+    disk: Disk,
     founders: Membership,
     limits: Limits,
     entropy: Entropy,
@@ -128,22 +113,16 @@ def open_member(  # noqa: PLR0913 - two places, one identity, and the doors
     Raises:
         MemberFailed: the data contradicts itself or belongs to someone else; nothing was changed.
     """
-    directory = data_directory / "member"
-    lock = lock_directory(directory)
     wal_identity = WalIdentity(identity.cluster_id, identity.member_id)
 
     def open_wal() -> tuple[WriteAheadLog, Recovered]:
         return WriteAheadLog.open(
-            wal_directory,
-            disk=RealDisk(),
-            limits=limits,
-            identity=wal_identity,
-            entropy=entropy,
+            wal_directory, disk=disk, limits=limits, identity=wal_identity, entropy=entropy
         )
 
     wal, recovered = open_wal()
     if recovered.is_new or recovered.base.index == 0:
-        _refuse_orphans(directory)
+        _refuse_orphans(keyspaces)
         wal.append_reset(FIRST_INDEX, 0, encode_membership(founders), _FIRST_GENERATION)
         wal.sync()
         wal.close()
@@ -152,12 +131,10 @@ def open_member(  # noqa: PLR0913 - two places, one identity, and the doors
         logger.warning("recovered the write-ahead log", extra={"note": note})
     journal = Journal(wal, recovered)
     generation = recovered.base.generation
-    _remove_other_generations(directory, generation)
-    path = keyspace_directory(directory, generation)
+    _remove_other_generations(keyspaces, generation)
     if recovered.failure:
         logger.warning("an earlier run ended with a failed sync", extra={"why": recovered.failure})
-        restore_if_needed(path, sync_failed=True)
-    backend = LmdbBackend(path, quota_bytes=limits.quota_bytes, reserve_bytes=limits.reserve_bytes)
+    backend = keyspaces.open(generation, is_suspect=bool(recovered.failure))
     if recovered.failure:
         wal.forget_failure()
     machine = _open_machine(backend, journal)
@@ -173,16 +150,11 @@ def open_member(  # noqa: PLR0913 - two places, one identity, and the doors
         generation=generation,
     )
     return OpenedMember(
-        directory=directory,
-        lock=lock,
-        wal=wal,
-        journal=journal,
-        machine=machine,
-        applied=applied,
+        keyspaces=keyspaces, wal=wal, journal=journal, machine=machine, applied=applied
     )
 
 
-def _open_machine(backend: LmdbBackend, journal: Journal) -> StateMachine:
+def _open_machine(backend: Backend, journal: Journal) -> StateMachine:
     txn = backend.begin_read()
     try:
         meta.check_format(txn)
@@ -201,18 +173,19 @@ def _open_machine(backend: LmdbBackend, journal: Journal) -> StateMachine:
     return StateMachine(backend)
 
 
-def _refuse_orphans(directory: Path) -> None:
+def _refuse_orphans(keyspaces: Keyspaces) -> None:
     """A keyspace without a log is what a lost log leaves behind: never start over beside it."""
-    orphans = sorted(path.name for path in directory.glob("keyspace.[0-9]*"))
+    orphans = keyspaces.generations()
     if orphans:
+        names = ", ".join(f"keyspace.{generation}" for generation in orphans)
         raise WrongDataDirectory(
-            f"{directory} holds {', '.join(orphans)} but no write-ahead log: the log is lost, "
+            f"the data directory holds {names} but there is no write-ahead log: the log is lost, "
             "or --wal-dir names another place than before"
         )
 
 
-def _remove_other_generations(directory: Path, generation: int) -> None:
-    for path in directory.glob("keyspace.[0-9]*"):
-        if path.name != f"keyspace.{generation}":
-            logger.info("removing an unfinished or former keyspace", extra={"path": str(path)})
-            shutil.rmtree(path)
+def _remove_other_generations(keyspaces: Keyspaces, generation: int) -> None:
+    for other in keyspaces.generations():
+        if other != generation:
+            logger.info("removing an unfinished or former keyspace", extra={"generation": other})
+            keyspaces.remove(other)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Protocol, TypeVar
 
+from kvstore.backend.backend import Backend
 from kvstore.base.ids import MemberId
 from kvstore.raft.peer_session import Channel
 
@@ -48,4 +49,27 @@ class PeerLinks(Protocol):
 
     def is_linked(self, member: MemberId) -> bool:
         """Whether a link to `member` is up, both ways."""
+        ...
+
+
+class Keyspaces(Protocol):
+    """Where a member's keyspace lies, one place a generation; the log names the one in force."""
+
+    def generations(self) -> list[int]:
+        """Return those that are there, whole or not, ascending."""
+        ...
+
+    def open(self, generation: int, *, is_suspect: bool = False) -> Backend:
+        """Open a keyspace, an empty one where there is none. Waits for the disk.
+
+        `is_suspect`: a sync has failed, so only the last checkpoint can be believed.
+
+        Raises:
+            CorruptKeyspace: it cannot be read.
+            StorageFull: there is no space for even an empty keyspace.
+        """
+        ...
+
+    def remove(self, generation: int) -> None:
+        """Remove a keyspace that is not open, if it is there. Waits for the disk."""
         ...

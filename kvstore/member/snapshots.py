@@ -11,24 +11,20 @@ finds one whole keyspace. Watchers go on at their next revision, from the new hi
 """
 
 import logging
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from struct import Struct
 
 from kvstore.apply import StateMachine, meta
 from kvstore.apply.snapshot import CorruptSnapshot, SnapshotBuilder, head_of, snapshot_chunks
-from kvstore.backend.backend import ReadTxn
-from kvstore.backend.lmdb_backend import LmdbBackend
+from kvstore.backend.backend import Backend, ReadTxn
 from kvstore.base import failpoint
 from kvstore.base.errors import ProtocolError, StorageFull
 from kvstore.base.ids import MemberId
-from kvstore.member.bootstrap import keyspace_directory
 from kvstore.member.housekeeping import Housekeeping
 from kvstore.member.member import Member
-from kvstore.member.ports import Worker
+from kvstore.member.ports import Keyspaces, Worker
 from kvstore.raft.membership import decode_membership
 from kvstore.raft.peer_session import Channel
 from kvstore.watch import History, WatchHub
@@ -61,8 +57,8 @@ class _Outgoing:
 class _Incoming:
     stream: int
     sender: MemberId
-    directory: Path
-    backend: LmdbBackend
+    generation: int
+    backend: Backend
     builder: SnapshotBuilder
     next_number: int = 0
     heard_at: float = 0.0
@@ -75,13 +71,13 @@ class Snapshots:
     def __init__(
         self,
         member: Member,
-        directory: Path,
+        keyspaces: Keyspaces,
         generation: int,
         housekeeping: Housekeeping,
         disk_worker: Worker,
     ) -> None:
         self._member = member
-        self._directory = directory
+        self._keyspaces = keyspaces
         self._generation = generation
         self._housekeeping = housekeeping
         self._disk = disk_worker
@@ -219,14 +215,9 @@ class Snapshots:
 
     def _begin(self, sender: MemberId, stream: int) -> _Incoming:
         config = self._member.config
-        directory = keyspace_directory(self._directory, self._generation + 1)
-        if directory.exists():
-            shutil.rmtree(directory)
-        backend = LmdbBackend(
-            directory,
-            quota_bytes=config.limits.quota_bytes,
-            reserve_bytes=config.limits.reserve_bytes,
-        )
+        generation = self._generation + 1
+        self._keyspaces.remove(generation)
+        backend = self._keyspaces.open(generation)
         limits = config.limits
         builder = SnapshotBuilder(
             backend,
@@ -235,7 +226,7 @@ class Snapshots:
         )
         logger.info("receiving a snapshot", extra={"from": f"{sender:x}"})
         now = self._member.clock.monotonic()
-        return _Incoming(stream, sender, directory, backend, builder, heard_at=now)
+        return _Incoming(stream, sender, generation, backend, builder, heard_at=now)
 
     def _make_durable(self, incoming: _Incoming) -> None:
         incoming.is_finishing = True
@@ -270,17 +261,17 @@ class Snapshots:
             self._discard(incoming)
             return
         self._generation += 1
-        former, former_directory = member.machine, self._directory
+        former = member.machine
         member.replace_machine(StateMachine(incoming.backend))
         self._housekeeping.keyspace_replaced(head.index)
         if self._hub is not None and self._history is not None:
             self._hub.rebase(self._history)
         logger.info("installed a snapshot", extra={"index": head.index, "term": head.term})
-        former_path = keyspace_directory(former_directory, self._generation - 1)
+        remove_former = partial(self._keyspaces.remove, self._generation - 1)
 
         def forget_former() -> None:
             former.backend.close()
-            self._disk.submit(lambda: shutil.rmtree(former_path, ignore_errors=True), _ignore)
+            self._disk.submit(remove_former, _ignore)
 
         member.scheduler.later(_FORMER_KEYSPACE_S, forget_former)
 
@@ -293,7 +284,7 @@ class Snapshots:
 
     def _discard(self, incoming: _Incoming) -> None:
         incoming.backend.close()
-        shutil.rmtree(incoming.directory)
+        self._keyspaces.remove(incoming.generation)
 
     def _tell_failed(self, sender: MemberId, stream: int) -> None:
         message = _FAILURE.pack(_FAILED, stream)

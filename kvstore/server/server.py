@@ -7,52 +7,36 @@ the listener and the peer transport.
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 from collections.abc import Awaitable, Callable
 
 from kvstore.apply import Outcome, Reply, attributes_operation
 from kvstore.apply.command import OperationKind
+from kvstore.backend.directory_lock import lock_directory
 from kvstore.base.clock import SystemClock
 from kvstore.base.entropy import SystemEntropy
-from kvstore.base.errors import MemberFailed, Stopped, WrongDataDirectory
+from kvstore.base.errors import MemberFailed, WrongDataDirectory
 from kvstore.base.ids import MemberId
-from kvstore.base.key_range import KeyRange
-from kvstore.lease import minimum_ttl_s
-from kvstore.member import Housekeeping, LeaseKeeper, Member, MemberConfig
-from kvstore.member.bootstrap import (
-    Identity,
-    OpenedMember,
-    open_member,
-    store_identity,
-    stored_identity,
-)
-from kvstore.member.snapshots import Snapshots
-from kvstore.mvcc import Changes
+from kvstore.member import MemberConfig
+from kvstore.member.bootstrap import Identity, open_member, store_identity, stored_identity
+from kvstore.member.lmdb_keyspaces import LmdbKeyspaces
+from kvstore.member.node import Node
 from kvstore.raft.consensus import Membership
 from kvstore.raft.peer_session import Channel, PeerIdentity, Refusal
 from kvstore.raft.peer_transport import PeerTransport
 from kvstore.raft.pysyncobj_engine import PySyncObjEngine
 from kvstore.raft.timing import RaftTiming
-from kvstore.rpc.call import Method
-from kvstore.rpc.cluster import ClusterService
 from kvstore.rpc.header import ResponseHeaders
-from kvstore.rpc.health import methods as health_methods
 from kvstore.rpc.http import HttpRoutes
-from kvstore.rpc.kv import KvService
-from kvstore.rpc.lease import LeaseService
-from kvstore.rpc.maintenance import MaintenanceService
-from kvstore.rpc.member_leases import MemberLeases
-from kvstore.rpc.pipeline import Pipeline
-from kvstore.rpc.quota import Quota
-from kvstore.rpc.stream_gate import StreamGate
-from kvstore.rpc.watch import WatchService
 from kvstore.server.config import ConfigurationRefused, ServerConfig
 from kvstore.server.identity import cluster_id, member_id
 from kvstore.server.listener import Listener
 from kvstore.server.metrics import metrics_text
 from kvstore.server.runtime import LoopScheduler, ThreadWorker
+from kvstore.server.services import Services
 from kvstore.server.urls import url_texts
-from kvstore.watch import WatchHub
+from kvstore.wal import RealDisk
 from kvstore.wire.pb import raft_pb2
 
 logger = logging.getLogger(__name__)
@@ -80,29 +64,6 @@ async def run(config: ServerConfig) -> None:
         await server.close()
 
 
-class KeyspaceHistory:
-    """What the watch hub reads: the member's keyspace, whichever generation is in force."""
-
-    def __init__(self, member: Member) -> None:
-        self._member = member
-
-    @property
-    def revision(self) -> int:
-        """The current revision."""
-        return self._member.machine.store.revision
-
-    @property
-    def compact_revision(self) -> int:
-        """The oldest revision that can be replayed."""
-        return self._member.machine.store.compact_revision
-
-    def changes(
-        self, keys: KeyRange, since: int, until: int, revisions_max: int
-    ) -> tuple[list[Changes], int]:
-        """Return what changed, and where to go on."""
-        return self._member.view().changes(keys, since, until, revisions_max)
-
-
 class Server:
     """One running member: its parts, its sockets, its timers."""
 
@@ -117,17 +78,20 @@ class Server:
         self._disk_worker = ThreadWorker(self._loop, "disk")
         self._tick_timer: asyncio.TimerHandle | None = None
         self._tick_due = self._clock.monotonic()
-        self._is_catching_up = False
         self._closers: list[Callable[[], Awaitable[None] | None]] = []
 
     async def start(self) -> None:
         """Open the data, join the peers, listen to clients."""
         config = self._config
         identity = self._identity()
+        directory = config.data_dir / "member"
+        lock = lock_directory(directory)
+        self._closers.append(lambda: os.close(lock))
         opened = open_member(
-            config.data_dir,
-            config.wal_directory,
             identity,
+            LmdbKeyspaces(directory, config.limits),
+            config.wal_directory,
+            disk=RealDisk(),
             founders=self._founders(),
             limits=config.limits,
             entropy=self._entropy,
@@ -141,7 +105,8 @@ class Server:
         self._transport = PeerTransport(
             peer, self, self._clock, self._entropy, limits=config.limits
         )
-        self._member = Member(
+        headers = ResponseHeaders(identity.cluster_id, identity.member_id)
+        self._node = Node(
             MemberConfig(
                 cluster_id=identity.cluster_id,
                 member_id=identity.member_id,
@@ -152,8 +117,7 @@ class Server:
                 watch_progress_interval_s=config.watch_progress_interval_s,
                 limits=config.limits,
             ),
-            opened.machine,
-            opened.wal,
+            opened,
             lambda host: PySyncObjEngine(
                 identity.member_id,
                 opened.journal,
@@ -168,63 +132,27 @@ class Server:
             links=self._transport,
             scheduler=self._scheduler,
             log_worker=self._log_worker,
+            disk_worker=self._disk_worker,
             clock=self._clock,
+            entropy=self._entropy,
+            header=headers.field,
             stopped=self._member_stopped,
         )
-        self._closers.append(opened.close)
-        self._closers.append(lambda: self._member.stop(Stopped()))
-        await self._build(opened, timing)
+        self._member = self._node.member
+        self._closers += [
+            self._node.close,
+            self._disk_worker.close,
+            self._log_worker.close,
+            self._node.stop,
+        ]
+        await self._listen(Services(self._node, headers, self._entropy))
 
-    async def _build(self, opened: OpenedMember, timing: RaftTiming) -> None:
+    async def _listen(self, services: Services) -> None:
         config, member = self._config, self._member
-        headers = ResponseHeaders(member.config.cluster_id, member.id)
-
-        def header(revision: int) -> bytes:
-            return headers.field(revision, member.consensus.term)
-
-        history = KeyspaceHistory(member)
-        self._hub = WatchHub(
-            history,
-            header,
-            config.limits,
-            self._entropy,
-            progress_interval_s=config.watch_progress_interval_s,
-            wake=self._watchers_fell_behind,
-        )
-        member.publish = self._hub.publish
-        self._keeper = LeaseKeeper(member)
-        self._housekeeping = Housekeeping(member, opened.wal, opened.journal, self._disk_worker)
-        self._snapshots = Snapshots(
-            member,
-            opened.directory,
-            opened.applied.generation,
-            self._housekeeping,
-            self._disk_worker,
-        )
-        self._snapshots.rebase_watches(self._hub, history)
-        self._closers.append(self._snapshots.close)
-        pipeline = Pipeline(member)
-        self._gate = StreamGate(member, pipeline, election_timeout_s=timing.election_s)
-        quota = Quota(member)
-        leases = LeaseService(
-            MemberLeases(member, self._keeper, quota),
-            header,
-            pipeline,
-            self._gate,
-            self._entropy,
-            ttl_min_s=minimum_ttl_s(timing.election_s),
-        )
-        methods: dict[str, Method] = {
-            **KvService(member, headers, pipeline, quota, self._housekeeping).methods(),
-            **ClusterService(member, headers, pipeline).methods(),
-            **MaintenanceService(member, headers, pipeline).methods(),
-            **WatchService(self._hub, self._gate).methods(),
-            **leases.methods(),
-            **health_methods(),
-        }
-        http = HttpRoutes(member, metrics_text(member, self._hub))
+        self._gate = services.gate
+        http = HttpRoutes(member, metrics_text(member, self._node.hub))
         self._listener = Listener(
-            methods,
+            services.methods,
             http.handle,
             limits=config.limits,
             clock=self._clock,
@@ -235,7 +163,7 @@ class Server:
         self._closers.append(self._gate.stop)
         for url in config.listen.client_urls:
             await self._listener.listen(url.host, url.port)
-        member.membership_changed(member.consensus.membership)
+        self._node.start()
         self._tick_due = self._clock.monotonic()
         self._tick()
         self._publish()
@@ -265,8 +193,6 @@ class Server:
             result = closer()
             if result is not None:
                 await result
-        self._log_worker.close()
-        self._disk_worker.close()
 
     # --- identity
 
@@ -332,27 +258,11 @@ class Server:
             logger.warning(
                 "the event loop was held up", extra={"seconds": round(now - self._tick_due, 3)}
             )
-        self._member.tick()
-        self._keeper.tick()
-        self._hub.tick(now)
+        self._node.tick()
         self._gate.tick()
-        self._housekeeping.tick()
-        self._snapshots.tick()
         interval_s = self._member.config.heartbeat_s / _TICKS_PER_HEARTBEAT
         self._tick_due = self._clock.monotonic() + interval_s
         self._tick_timer = self._loop.call_later(interval_s, self._tick)
-
-    def _watchers_fell_behind(self) -> None:
-        if not self._is_catching_up:
-            self._is_catching_up = True
-            self._scheduler.soon(self._catch_up)
-
-    def _catch_up(self) -> None:
-        """Feed the watchers that are behind one slice, and go on in the next iteration."""
-        self._hub.catch_up()
-        self._is_catching_up = self._hub.has_backlog
-        if self._is_catching_up:
-            self._scheduler.soon(self._catch_up)
 
     def _publish(self) -> None:
         """Tell the cluster this member's name and addresses; ready once it knows."""

@@ -1,0 +1,43 @@
+"""Keyspaces as LMDB environments, each in `<data-dir>/member/keyspace.<generation>/`."""
+
+import shutil
+from pathlib import Path
+
+from kvstore.backend.checkpoint import restore_if_needed
+from kvstore.backend.lmdb_backend import LmdbBackend
+from kvstore.base.limits import Limits
+
+_PREFIX = "keyspace."
+
+
+class LmdbKeyspaces:
+    """`Keyspaces` in one directory of the member's."""
+
+    def __init__(self, directory: Path, limits: Limits) -> None:
+        self._directory = directory
+        self._limits = limits
+
+    def generations(self) -> list[int]:
+        """Return the generations that have a directory."""
+        return sorted(
+            int(path.name.removeprefix(_PREFIX))
+            for path in self._directory.glob(f"{_PREFIX}[0-9]*")
+        )
+
+    def open(self, generation: int, *, is_suspect: bool = False) -> LmdbBackend:
+        """Open, or make, the directory of a generation."""
+        path = self._path(generation)
+        if is_suspect:
+            restore_if_needed(path, sync_failed=True)
+        return LmdbBackend(
+            path, quota_bytes=self._limits.quota_bytes, reserve_bytes=self._limits.reserve_bytes
+        )
+
+    def remove(self, generation: int) -> None:
+        """Remove the directory of a generation."""
+        path = self._path(generation)
+        if path.exists():
+            shutil.rmtree(path)
+
+    def _path(self, generation: int) -> Path:
+        return self._directory / f"{_PREFIX}{generation}"
