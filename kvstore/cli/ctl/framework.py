@@ -43,13 +43,7 @@ class GoCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse, after the flags with a written truth value were turned into click's form."""
-        flags = {
-            name
-            for parameter in self.params
-            if isinstance(parameter, click.Option) and parameter.is_flag
-            for name in parameter.opts
-        }
-        return super().parse_args(ctx, list(_without_truth_values(args, flags)))
+        return super().parse_args(ctx, list(_without_truth_values(args, _flags(self))))
 
 
 class GoGroup(click.Group):
@@ -61,6 +55,19 @@ class GoGroup(click.Group):
     def __init__(self, *args: object, **named: object) -> None:
         super().__init__(*args, **named)  # type: ignore[arg-type]  # click's own signature
         self.params.extend(global_options())
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse, after the flags with a written truth value were turned into click's form."""
+        return super().parse_args(ctx, list(_without_truth_values(args, _flags(self))))
+
+
+def _flags(command: click.Command) -> set[str]:
+    return {
+        name
+        for parameter in command.params
+        if isinstance(parameter, click.Option) and parameter.is_flag
+        for name in parameter.opts
+    }
 
 
 def _without_truth_values(args: Sequence[str], flags: set[str]) -> Sequence[str]:
