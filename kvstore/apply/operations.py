@@ -13,6 +13,9 @@ from kvstore.lease import Lessor
 from kvstore.mvcc import KeyspaceWriter, Previous, RangeQuery, decode_key_value
 from kvstore.wire.pb import rpc_pb2
 
+_new_reply = tuple.__new__
+"""Half the time of calling the class, on the path of every put."""
+
 _NEXT_SLICE_BYTES = 256 * KIB
 """What a slice of a delete is expected to change at most, beside its keys' own bytes."""
 
@@ -45,10 +48,11 @@ class Operations:
         plain = plain_put(raw)
         if plain is not None:
             key, value = plain
-            previous = self.writer.put(key, value, 0)
+            writer = self.writer
+            previous = writer.put(key, value, 0)
             if previous is not None and previous.lease:
                 self.lessor.detach(self.txn, LeaseId(previous.lease), key)
-            return Reply(self.writer.end_request(), b"")
+            return _new_reply(Reply, (writer.end_request(), b""))
         request = decode_put(raw)
         if request.lease and not self.lessor.exists(LeaseId(request.lease)):
             raise LeaseNotFound
