@@ -27,6 +27,8 @@ def test_every_make_target_that_documents_name_is_in_the_makefile() -> None:
     assert named - targets == set()
 
 
-def test_the_python_example_compiles() -> None:
-    (example,) = [block.text for block in blocks() if block.language == "python"]
-    compile(example, "README.md", "exec")
+def test_the_python_examples_compile() -> None:
+    examples = [block.text for block in blocks() if block.language == "python"]
+    assert examples
+    for example in examples:
+        compile(example, "README.md", "exec")
