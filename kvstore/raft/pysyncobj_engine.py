@@ -553,14 +553,13 @@ class PySyncObjEngine(library.SyncObj):
 
     def _SyncObj__connectedToAnyone(self) -> bool:
         """Whether to campaign now; asked at each tick once the election deadline has passed."""
-        if self.me not in self.journal.membership.voters:
-            return False
-        is_sure = self._SyncObj__transferInProgress or not self.other_voters
-        if is_sure or self._pre_votes.take_win():
-            self._pre_votes.end()
-            return True
+        if self.me in self.journal.membership.voters:
+            is_sure = self._SyncObj__transferInProgress or not self.other_voters
+            if is_sure or self._pre_votes.take_win():
+                self._pre_votes.end()
+                return True
+            self._pre_votes.advance()
         self._SyncObj__raftLeader = None  # silent for too long
-        self._pre_votes.advance()
         return False
 
     def _on_vote_request(self, sender: MemberId, request: wire.VoteRequest) -> None:

@@ -271,6 +271,9 @@ class HashChainMember:
                     self._checkers.vote_sent(self.node_id, term, self.node_id)
                 case _:
                     pass
+            if self._world.dice.random() < self._profile.vote_crashes:
+                delay = self._world.dice.uniform(0.0, 2 * self._profile.disk_s[1])
+                self._world.after(delay, self._crash_after_vote, self._incarnation)
         self._network.send(self.node_id, member, _RAFT + message)
 
     def leader_changed(self, leader: MemberId | None, term: Term) -> None:
@@ -350,6 +353,12 @@ class HashChainMember:
     def _crash_point(self) -> None:
         if self._world.dice.random() < self._profile.crash_points:
             raise PowerCut
+
+    def _crash_after_vote(self, incarnation: int) -> None:
+        if self.is_alive and incarnation == self._incarnation:
+            self._checkers.note("fault: crash after a vote")
+            self.crash()
+            self._world.after(0.05 * self._world.dice.random(), self._restart)
 
     def _restart(self) -> None:
         if not self.is_alive and not self.is_removed:

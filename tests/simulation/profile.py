@@ -36,6 +36,9 @@ class Profile:
     transfers: float
     memberships: float
     crash_points: float
+    """Chance of a power cut at each step of a snapshot's installation."""
+    vote_crashes: float
+    """Chance of a power cut right after a vote was sent."""
 
     @classmethod
     def draw(cls, dice: Random) -> "Profile":
@@ -75,4 +78,5 @@ class Profile:
             transfers=dice.choice((0.0, 0.3)),
             memberships=dice.choice((0.0, 0.0, 0.5, 2.0)),
             crash_points=dice.choice((0.0, 0.2)),
+            vote_crashes=dice.choice((0.0, 0.0, 0.3)),
         )

@@ -15,6 +15,7 @@ PROBES = (
     "read failed: ReadLeaderChanged",
     "fault: crash",
     "fault: crash_all",
+    "fault: crash after a vote",
     "fault: partition",
     "fault: break",
     "fault: stall",

@@ -1,0 +1,29 @@
+"""kvstore.raft.peer_address: peer URLs, and which of them anybody can reach."""
+
+import pytest
+
+from kvstore.raft.peer_address import PeerAddress, exposed_without_tls
+
+
+def test_a_url_names_a_host_and_a_port() -> None:
+    assert PeerAddress.of("https://[::1]:2380") == PeerAddress("::1", 2380, is_tls=True)
+    assert PeerAddress.of("http://db.example:2380") == PeerAddress("db.example", 2380, is_tls=False)
+
+
+@pytest.mark.parametrize("url", ["", "db:2380", "http://db", "ftp://db:1", "unix://x:1"])
+def test_anything_else_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="is not http"):
+        PeerAddress.of(url)
+
+
+def test_what_others_could_reach_without_tls_is_named() -> None:
+    urls = [
+        "http://127.0.0.1:1",
+        "http://localhost:2",
+        "http://[::1]:3",
+        "http://0.0.0.0:4",
+        "https://0.0.0.0:5",
+        "http://10.0.0.7:6",
+        "http://db.example:7",
+    ]
+    assert exposed_without_tls(urls) == [urls[3], urls[5], urls[6]]
