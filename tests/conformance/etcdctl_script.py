@@ -80,7 +80,7 @@ SCRIPT: tuple[Step, ...] = (
 _MASKS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r'^\{"level":.*\n', re.MULTILINE), ""),
     (re.compile(r"127\.0\.0\.1:\d+"), "ENDPOINT"),
-    (re.compile(r"\b[0-9a-f]{15,16}\b"), "ID"),
+    (re.compile(r"\b[0-9a-f]{12,16}\b"), "ID"),
     (re.compile(r'"(cluster_id|member_id|ID)":\d+'), r'"\1":ID'),
     (re.compile(r'"(ClusterID|MemberID|ID)" : \d+'), r'"\1" : ID'),
     (re.compile(r'"(raft_term)":\d+'), r'"\1":TERM'),
