@@ -14,7 +14,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-_ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[2]
 _PATCHES = Path(__file__).parent
 _COPIED = ("kvstore", "tests", "typings", "pyproject.toml")
 _TEST_FAILED = 1
@@ -48,7 +48,7 @@ def judge(mutant: Mutant, *, with_seeds: bool) -> tuple[bool, str]:
     with tempfile.TemporaryDirectory() as place:
         copy = Path(place)
         for name in _COPIED:
-            source = _ROOT / name
+            source = ROOT / name
             if source.is_dir():
                 ignored = shutil.ignore_patterns("__pycache__")
                 shutil.copytree(source, copy / name, ignore=ignored)
@@ -97,7 +97,7 @@ def main() -> int:
         for mutant in mutants()
         if not arguments.names or mutant.name.startswith(tuple(arguments.names))
     ]
-    sound = _run(_ROOT, sys.executable, "-m", "pytest", "-q", *{each.test for each in chosen})
+    sound = _run(ROOT, sys.executable, "-m", "pytest", "-q", *{each.test for each in chosen})
     if sound.returncode:
         print(f"without any patch the tests fail: {sound.stdout[-1000:]}")
         return 1

@@ -182,8 +182,10 @@ class Cluster:
         return b"command %d" % self._commands + b"." * self.profile.command_bytes
 
     def _read(self) -> None:
-        if self._awake:
-            self.world.dice.choice(self._awake).read()
+        # Half of them at whoever believes to lead: an old leader must not answer.
+        asked = self._leaders if self.world.dice.random() < 0.5 else self._awake
+        if asked:
+            self.world.dice.choice(asked).read()
 
     def _compact(self) -> None:
         for member in self._awake:

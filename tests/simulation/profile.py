@@ -52,7 +52,7 @@ class Profile:
             delay_s=dice.choice(((0.0002, 0.002), (0.001, 0.02), (0.001, heartbeat))),
             leftovers=dice.choice((0.0, 0.5, 1.0)),
             unordered=dice.random() < 0.1,
-            drift=dice.choice((0.0, 0.0, 0.05)),
+            drift=dice.choice((0.0, 0.05, 0.3)),
             disk_s=dice.choice(((0.0001, 0.002), (0.001, 0.03))),
             real_log=dice.random() < 0.25,
             checkpoint=dice.choice((0.02, 0.3, 1.0)),
