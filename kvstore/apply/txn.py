@@ -133,17 +133,23 @@ def _relates(compare: rpc_pb2.Compare, actual: _Operand, wanted: _Operand) -> bo
 
 
 def _check(branch: _Branch, on: Operations) -> None:
+    """Refuse what cannot be done: as etcd, every put of the tree first, then every range."""
+    for operation in _chosen_operations(branch):
+        if operation.HasField("request_put"):
+            on.check_put_in_txn(put_of(operation.request_put))
+    for operation in _chosen_operations(branch):
+        if operation.HasField("request_range"):
+            _check_revision(operation.request_range.revision, on.writer)
+
+
+def _chosen_operations(branch: _Branch) -> Iterator[rpc_pb2.RequestOp]:
+    """The operations that will run, those of nested transactions in their places."""
     nested = iter(branch.nested)
     for operation in branch.operations:
-        match operation.WhichOneof("request"):
-            case "request_range":
-                _check_revision(operation.request_range.revision, on.writer)
-            case "request_put":
-                on.check_put_in_txn(put_of(operation.request_put))
-            case "request_txn":
-                _check(next(nested), on)
-            case _:
-                pass
+        if operation.HasField("request_txn"):
+            yield from _chosen_operations(next(nested))
+        else:
+            yield operation
 
 
 def _check_revision(revision: int, keyspace: _Keyspace) -> None:

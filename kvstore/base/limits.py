@@ -55,6 +55,6 @@ class Limits:
     compaction_batch: int = 1000
     """Revisions removed per slice of background compaction."""
     slice_s: float = 0.010
-    """Longest single step of a long task on the event loop (DESIGN: nothing over 20 ms)."""
+    """Longest single step of a long task on the event loop (nothing may hold it over 20 ms)."""
     catch_up_revisions_max: int = 1000
     """Revisions in one catch-up response to a watcher."""

@@ -162,7 +162,7 @@ class Lessor:
         """Start the TTL again, and say so to `done`.
 
         An expired lease is not brought back to life: `done` waits until its revoke is applied. Only
-        a leader that has confirmed itself since the request arrived may call this (DESIGN §3).
+        a leader that has confirmed itself since the request arrived may call this.
         """
         deadlines = self._deadlines
         if deadlines is None:

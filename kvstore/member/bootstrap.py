@@ -37,6 +37,8 @@ class Identity:
 
     cluster_id: ClusterId
     member_id: MemberId
+    birth: int
+    """Random, drawn when the directory was made; never 0."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -67,6 +69,7 @@ def stored_identity(data_directory: Path) -> Identity | None:
         identity = Identity(
             cluster_id=ClusterId(int(content["cluster_id"], 16)),
             member_id=MemberId(int(content["member_id"], 16)),
+            birth=int(content["birth"], 16),
         )
     except (ValueError, KeyError, TypeError) as damage:
         raise WrongDataDirectory(f"{path} is damaged: {damage}") from damage
@@ -86,6 +89,7 @@ def store_identity(data_directory: Path, identity: Identity) -> None:
         "format": DIRECTORY_FORMAT,
         "cluster_id": f"{identity.cluster_id:x}",
         "member_id": f"{identity.member_id:x}",
+        "birth": f"{identity.birth:x}",
     }
     disk, path = RealDisk(), directory / "identity.json"
     unfinished = path.with_suffix(".new")

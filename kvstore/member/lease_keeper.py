@@ -4,7 +4,7 @@
     response := "a" id (u64) error (u8) remaining (i64) granted (i64)
 
 A leader looks at a deadline only after a ReadIndex round that began later than the request: one
-that was deposed in its sleep must neither renew nor revoke (DESIGN §3).
+that was deposed in its sleep must neither renew nor revoke.
 """
 
 from collections.abc import Callable

@@ -3,7 +3,7 @@
 Everything here runs on one loop and never waits. Work arrives by calls (requests, peer messages,
 finished syncs) and is done in turns: the requests that came since the last turn become one log
 entry, whatever is committed is applied in one transaction, and callers are answered from that
-(DESIGN D1). The order within a turn matters: peer messages are read before time is looked at, and
+(ADR 1). The order within a turn matters: peer messages are read before time is looked at, and
 proposals enter the log before it is sent to peers and handed to the disk thread.
 """
 
@@ -269,8 +269,9 @@ class Member(ConsensusHost):
             self._refuse(relayed)
             if own is not None:
                 self._proposals.reject(batch_id_of(own).sequence, SpaceExceeded())
-            logger.exception("disk full: writes are refused, leadership is handed over")
-            self.consensus.transfer_leadership()
+            logger.exception("disk full: writes are refused, and somebody else should lead")
+            if any(map(self.links.is_linked, self.consensus.membership.voters - {self.id})):
+                self.consensus.transfer_leadership()
 
     def _refuse(self, batches: Sequence[bytes]) -> None:
         for batch in batches:

@@ -6,7 +6,7 @@
 
 A few chunks are under way at a time, each taken in a step of its own on both sides, so heartbeats
 and requests go on. The receiver builds the next generation beside its present keyspace, makes it
-durable, and then the log's reset record is the switch (DESIGN D12): a crash on either side of it
+durable, and then the log's reset record is the switch (ADR 12): a crash on either side of it
 finds one whole keyspace. Watchers go on at their next revision, from the new history.
 """
 

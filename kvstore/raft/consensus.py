@@ -105,7 +105,7 @@ class Consensus(Protocol):
 
     @property
     def commit_index(self) -> LogIndex:
-        """Never above this member's own durable index (DESIGN §3 rule 1)."""
+        """Never above this member's own durable index (ARCHITECTURE.md, invariant 1)."""
         ...
 
     @property

@@ -11,6 +11,7 @@ Frames of different channels may alternate: a long message delays the others by 
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
 from struct import Struct, error
@@ -42,14 +43,17 @@ class Refusal(IntEnum):
     WRONG_VERSION = 2
     WRONG_MEMBER = 3
     REMOVED = 4
+    ALREADY_BOOTSTRAPPED = 5
+    """The member is known, but with other data: it has lost what it promised."""
 
 
 class PeerIdentity(NamedTuple):
-    """Who a member is; `incarnation` is drawn anew at each start."""
+    """Who a member is; `incarnation` is drawn at each start, `birth` with the data directory."""
 
     cluster_id: ClusterId
     member_id: MemberId
     incarnation: int
+    birth: int = 0
 
 
 class Greeted(NamedTuple):
@@ -89,7 +93,7 @@ class PeerSilent(ProtocolError):
 
 _FRAME = Struct("<IIBB")
 _MORE = 1
-_HELLO = Struct("<B8sHQQQQ")
+_HELLO = Struct("<B8sHQQQQQ")
 _MAGIC = b"kvs-peer"
 _REFUSE = Struct("<BB")
 _HELLO_KIND, _PING_KIND, _PONG_KIND, _REFUSE_KIND = 1, 2, 3, 4
@@ -119,16 +123,21 @@ class PeerSession:
     Invariant: nothing is accepted but a hello until the other side's hello was found right.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each says another thing of the connection
         self,
         identity: PeerIdentity,
         *,
         dialled: MemberId | None,
         removed: frozenset[MemberId] = frozenset(),
+        birth_of: Callable[[MemberId], int] = lambda member: 0,
         limits: Limits,
         now: float,
     ) -> None:
-        """Begin a connection to `dialled`, or one that was accepted (None)."""
+        """Begin a connection to `dialled`, or one that was accepted (None).
+
+        `birth_of` returns the birth that a member has published, 0 if it has not.
+        """
+        self._birth_of = birth_of
         self._identity = identity
         self._dialled = dialled
         self._removed = removed
@@ -307,6 +316,7 @@ class PeerSession:
         cluster_id: int,
         member_id: int,
         incarnation: int,
+        birth: int,
         wanted: int,
     ) -> Greeted:
         if self._peer is not None:
@@ -325,6 +335,9 @@ class PeerSession:
         if wanted != mine.member_id or peer in {0, mine.member_id}:
             text = f"peer {peer:x} looks for {wanted:x}, this is member {mine.member_id:x}"
             self._refuse(Refusal.WRONG_MEMBER, text)
+        if self._birth_of(peer) not in {0, birth}:
+            text = f"peer {peer:x} has lost its data: it was born anew"
+            self._refuse(Refusal.ALREADY_BOOTSTRAPPED, text)
         if self._dialled not in {None, peer}:
             text = f"peer {peer:x} answers in place of {self._dialled:x}"
             self._refuse(Refusal.WRONG_MEMBER, text)
@@ -343,6 +356,7 @@ class PeerSession:
                 mine.cluster_id,
                 mine.member_id,
                 mine.incarnation,
+                mine.birth,
                 peer,
             )
         )

@@ -8,7 +8,7 @@ nothing of an old link can arrive during the next one (F17).
 import asyncio
 import logging
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast
 
@@ -89,6 +89,8 @@ class PeerTransport:
         self.limits = limits
         self.removed: frozenset[MemberId] = frozenset()
         """Members that are refused, for good."""
+        self.birth_of: Callable[[MemberId], int] = lambda member: 0
+        """What a member has published as its birth: with another one it is refused."""
         self._entropy = entropy
         self._tls = tls
         self._links: dict[MemberId, _Link] = {}
@@ -296,6 +298,7 @@ class _Connection(asyncio.Protocol):
             network.identity,
             dialled=dialled,
             removed=network.removed,
+            birth_of=network.birth_of,
             limits=network.limits,
             now=network.clock.monotonic(),
         )

@@ -16,7 +16,7 @@ from kvstore.apply.command import OperationKind
 from kvstore.backend.directory_lock import lock_directory
 from kvstore.base.clock import SystemClock
 from kvstore.base.entropy import SystemEntropy
-from kvstore.base.errors import MemberFailed, WrongDataDirectory
+from kvstore.base.errors import MemberFailed, Stopped, WrongDataDirectory
 from kvstore.base.ids import MemberId
 from kvstore.member import MemberConfig
 from kvstore.member.bootstrap import Identity, open_member, store_identity, stored_identity
@@ -45,6 +45,7 @@ _TICKS_PER_HEARTBEAT = 2
 _LATE_TICK_S = 0.2
 """A tick that comes so much too late is worth a warning: elections may follow."""
 _PUBLISH_RETRY_S = 1.0
+_BIRTH_BITS = 63
 _SHUTDOWN_GRACE_S = 3.0
 
 
@@ -97,7 +98,7 @@ class Server:
             entropy=self._entropy,
         )
         incarnation = self._entropy.bits(63)
-        peer = PeerIdentity(identity.cluster_id, identity.member_id, incarnation)
+        peer = PeerIdentity(identity.cluster_id, identity.member_id, incarnation, identity.birth)
         timing = RaftTiming(
             heartbeat_s=config.raft.heartbeat_interval_ms / 1000,
             election_s=config.raft.election_timeout_ms / 1000,
@@ -139,6 +140,8 @@ class Server:
             stopped=self._member_stopped,
         )
         self._member = self._node.member
+        self._birth = identity.birth
+        self._transport.birth_of = self._birth_of
         self._closers += [
             self._node.close,
             self._disk_worker.close,
@@ -211,7 +214,11 @@ class Server:
         problems = config.bootstrap_problems()
         if problems:
             raise ConfigurationRefused(problems)
-        identity = Identity(cluster_id=cluster_id(founders.voters), member_id=told)
+        identity = Identity(
+            cluster_id=cluster_id(founders.voters),
+            member_id=told,
+            birth=self._entropy.bits(_BIRTH_BITS) or 1,
+        )
         store_identity(config.data_dir, identity)
         return identity
 
@@ -247,8 +254,15 @@ class Server:
         logger.error(
             "a peer refuses this member", extra={"peer": f"{member:x}", "why": reason.name}
         )
+        if reason is Refusal.ALREADY_BOOTSTRAPPED:
+            own = self._member.id
+            self._member.stop(MemberFailed(f"member {own:x} has already been bootstrapped"))
         if reason is Refusal.REMOVED:
             self._member.stop(MemberFailed("this member was removed from the cluster"))
+
+    def _birth_of(self, member: MemberId) -> int:
+        attributes = self._member.machine.attributes.get(member)
+        return 0 if attributes is None else attributes.birth
 
     # --- timers and the end
 
@@ -267,7 +281,9 @@ class Server:
     def _publish(self) -> None:
         """Tell the cluster this member's name and addresses; ready once it knows."""
         config = self._member.config
-        attributes = raft_pb2.MemberAttributes(name=config.name, client_urls=config.client_urls)
+        attributes = raft_pb2.MemberAttributes(
+            name=config.name, client_urls=config.client_urls, birth=self._birth
+        )
         payload = attributes_operation(self._member.id, attributes)
 
         def published(outcome: Outcome) -> None:
@@ -304,7 +320,7 @@ class Server:
             self._ended.set_result(None)
 
     def _member_stopped(self, failure: BaseException) -> None:
-        if self._ended.done():
+        if self._ended.done() or isinstance(failure, Stopped):
             return
         if not isinstance(failure, MemberFailed):
             stop = MemberFailed(f"{type(failure).__name__}: {failure}")

@@ -26,7 +26,12 @@ class MemberAttributes(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     CLIENT_URLS_FIELD_NUMBER: _builtins.int
+    BIRTH_FIELD_NUMBER: _builtins.int
     name: _builtins.str
+    birth: _builtins.int
+    """Drawn when the member's data directory was made: a member that comes back without its data has
+    another one, and is refused.
+    """
     @_builtins.property
     def client_urls(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -34,10 +39,11 @@ class MemberAttributes(_message.Message):
         *,
         name: _builtins.str = ...,
         client_urls: _abc.Iterable[_builtins.str] | None = ...,
+        birth: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_urls", b"client_urls", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["birth", b"birth", "client_urls", b"client_urls", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -172,3 +172,28 @@ def test_a_silent_peer_is_given_up() -> None:
             session.handle_deadline(deadline)
         with pytest.raises(PeerSilent):
             session.handle_deadline(5.0)
+
+
+def test_a_member_that_was_born_anew_is_refused_by_who_knows_its_former_birth() -> None:
+    """It has lost what it promised: its votes and acknowledgements must not count again."""
+    reborn = PeerSession(identity(1)._replace(birth=11), dialled=TWO, limits=LIMITS, now=0.0)
+    knowing = PeerSession(
+        identity(2), dialled=None, birth_of={ONE: 10}.__getitem__, limits=LIMITS, now=0.0
+    )
+
+    with pytest.raises(PeerRefused, match="lost its data"):
+        pump(reborn, knowing)
+
+    assert pump(knowing, reborn) == [Refused(Refusal.ALREADY_BOOTSTRAPPED)]
+
+
+@pytest.mark.parametrize("published", [0, 10])
+def test_a_member_whose_birth_is_the_published_one_or_not_known_yet_is_greeted(
+    published: int,
+) -> None:
+    coming = PeerSession(identity(1)._replace(birth=10), dialled=TWO, limits=LIMITS, now=0.0)
+    knowing = PeerSession(
+        identity(2), dialled=None, birth_of=lambda _: published, limits=LIMITS, now=0.0
+    )
+
+    assert pump(coming, knowing) == [Greeted(ONE, 101)]
