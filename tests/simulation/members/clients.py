@@ -1,0 +1,198 @@
+"""Sequential clients of the keyspace: each issues one operation after the other, at any member."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from kvstore.base.errors import Code
+from kvstore.base.key_range import prefix_end
+from kvstore.wire.pb import rpc_pb2
+from tests.simulation.members.calls import (
+    REFUSED_CONNECTION,
+    Answer,
+    Status,
+    UnaryRequest,
+    Wire,
+)
+from tests.simulation.members.records import Fate, Operation, Records, Request, Response
+
+if TYPE_CHECKING:
+    from tests.simulation.members.cluster import Cluster
+
+_TIMEOUT_S = 9.0
+_AMBIGUOUS = (Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.CANCELLED)
+_PREFIX = b"k/"
+_LONG = b"x" * 600
+"""Makes a key too long for one place in a tree."""
+
+_METHODS: dict[type, tuple[str, type]] = {
+    rpc_pb2.PutRequest: ("KV/Put", rpc_pb2.PutResponse),
+    rpc_pb2.DeleteRangeRequest: ("KV/DeleteRange", rpc_pb2.DeleteRangeResponse),
+    rpc_pb2.TxnRequest: ("KV/Txn", rpc_pb2.TxnResponse),
+    rpc_pb2.RangeRequest: ("KV/Range", rpc_pb2.RangeResponse),
+    rpc_pb2.CompactionRequest: ("KV/Compact", rpc_pb2.CompactionResponse),
+    rpc_pb2.LeaseGrantRequest: ("Lease/LeaseGrant", rpc_pb2.LeaseGrantResponse),
+    rpc_pb2.LeaseRevokeRequest: ("Lease/LeaseRevoke", rpc_pb2.LeaseRevokeResponse),
+}
+
+
+def issue(
+    wire: Wire,
+    records: Records,
+    cluster: "Cluster",
+    client: str,
+    request: Request,
+    done: Callable[[Operation], None],
+    *,
+    member: int | None = None,
+) -> None:
+    """Send one request, and record what becomes of it."""
+    world = wire.world
+    machine = cluster.machines[cluster.any_member() if member is None else member]
+    operation = Operation(client, machine.id, request, world.now)
+    records.operations.append(operation)
+    path, response_type = _METHODS[type(request)]
+
+    def answered(answer: Answer) -> None:
+        operation.returned = world.now
+        if isinstance(answer, Status):
+            operation.why = answer.text
+            is_unknown = answer.code in _AMBIGUOUS and answer.text != REFUSED_CONNECTION
+            operation.fate = Fate.UNKNOWN if is_unknown else Fate.REFUSED
+            cluster.oracle.note(f"refused: {answer.text}")
+        else:
+            operation.fate = Fate.OK
+            operation.response = response_type.FromString(answer)
+            cluster.oracle.note("operation ok")
+        world.log(operation)
+        done(operation)
+
+    world.log(client, "asks", machine.id, type(request).__name__)
+    UnaryRequest(
+        wire,
+        machine,
+        f"/etcdserverpb.{path}",
+        request.SerializeToString(),
+        answered,
+        timeout_s=_TIMEOUT_S,
+    )
+
+
+class Client:
+    """Draws its next operation from what it knows."""
+
+    def __init__(self, name: str, wire: Wire, records: Records, cluster: "Cluster") -> None:
+        self._name = name
+        self._wire = wire
+        self._records = records
+        self._cluster = cluster
+        self._profile = cluster.profile
+        self._dice = wire.world.dice
+        self._number = 0
+        self._known: dict[bytes, int] = {}
+        """key -> mod revision, as last read."""
+        self._revision = 1
+        self._kinds: Sequence[tuple[int, Callable[[], Request]]] = (
+            (30, self._put),
+            (22, self._get),
+            (5, self._list),
+            (4, self._list_the_past),
+            (5, self._get_serializable),
+            (14, self._compare_and_set),
+            (7, self._transfer),
+            (6, self._delete),
+            (2, self._delete_all),
+            (3, self._compact),
+        )
+        self._weights = [weight for weight, _ in self._kinds]
+        wire.world.after(self._pause_s(), self._go_on)
+
+    def _pause_s(self) -> float:
+        return self._dice.expovariate(1 / self._profile.think_s)
+
+    def _go_on(self) -> None:
+        if self._cluster.is_quiet:
+            return
+        self._number += 1
+        _, make = self._dice.choices(self._kinds, self._weights)[0]
+        issue(self._wire, self._records, self._cluster, self._name, make(), self._done)
+
+    def _done(self, operation: Operation) -> None:
+        if operation.response is not None:
+            self._learn(operation.response)
+        self._wire.world.after(self._pause_s(), self._go_on)
+
+    def _learn(self, response: Response) -> None:
+        self._revision = max(self._revision, response.header.revision)
+        if isinstance(response, rpc_pb2.RangeResponse):
+            for found in response.kvs:
+                self._known[found.key] = found.mod_revision
+
+    # --- requests
+
+    def _key(self) -> bytes:
+        number = self._dice.randrange(self._profile.keys)
+        return _PREFIX + b"%d" % number + (_LONG if number == 3 else b"")
+
+    def _value(self, suffix: bytes = b"") -> bytes:
+        padding = b"." * self._profile.value_bytes
+        return b"%s.%d%s%s" % (self._name.encode(), self._number, suffix, padding)
+
+    def _put(self) -> Request:
+        is_asking = self._dice.random() < 0.3
+        return rpc_pb2.PutRequest(key=self._key(), value=self._value(), prev_kv=is_asking)
+
+    def _get(self) -> Request:
+        return rpc_pb2.RangeRequest(key=self._key())
+
+    def _get_serializable(self) -> Request:
+        return rpc_pb2.RangeRequest(key=self._key(), serializable=True)
+
+    def _list(self) -> Request:
+        return rpc_pb2.RangeRequest(key=_PREFIX, range_end=prefix_end(_PREFIX))
+
+    def _list_the_past(self) -> Request:
+        revision = max(1, self._revision - self._dice.choice((0, 1, 10, 50)))
+        return rpc_pb2.RangeRequest(key=_PREFIX, range_end=prefix_end(_PREFIX), revision=revision)
+
+    def _delete(self) -> Request:
+        return rpc_pb2.DeleteRangeRequest(key=self._key(), prev_kv=self._dice.random() < 0.3)
+
+    def _delete_all(self) -> Request:
+        return rpc_pb2.DeleteRangeRequest(key=_PREFIX, range_end=prefix_end(_PREFIX))
+
+    def _compact(self) -> Request:
+        revision = max(1, self._revision - self._dice.choice((0, 0, 5, 20)))
+        return rpc_pb2.CompactionRequest(revision=revision, physical=self._dice.random() < 0.3)
+
+    def _compare_and_set(self) -> Request:
+        key = self._key()
+        request = rpc_pb2.TxnRequest()
+        request.compare.add(
+            key=key,
+            target=rpc_pb2.Compare.MOD,
+            result=rpc_pb2.Compare.EQUAL,
+            mod_revision=self._known.get(key, 0),
+        )
+        request.success.add().request_put.CopyFrom(
+            rpc_pb2.PutRequest(key=key, value=self._value())
+        )
+        request.failure.add().request_range.CopyFrom(rpc_pb2.RangeRequest(key=key))
+        return request
+
+    def _transfer(self) -> Request:
+        """Write two keys and delete a third in one transaction, and look at it from inside."""
+        keys = [_PREFIX + b"%d" % number for number in range(self._profile.keys + 2)]
+        first, second, third = self._dice.sample(keys, 3)
+        request = rpc_pb2.TxnRequest()
+        operations = request.success
+        operations.add().request_put.CopyFrom(
+            rpc_pb2.PutRequest(key=first, value=self._value(b"a"))
+        )
+        operations.add().request_delete_range.CopyFrom(rpc_pb2.DeleteRangeRequest(key=third))
+        operations.add().request_put.CopyFrom(
+            rpc_pb2.PutRequest(key=second, value=self._value(b"b"))
+        )
+        operations.add().request_range.CopyFrom(
+            rpc_pb2.RangeRequest(key=_PREFIX, range_end=prefix_end(_PREFIX))
+        )
+        return request

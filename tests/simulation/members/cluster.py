@@ -1,0 +1,370 @@
+"""A cluster of whole members: machines, clients, faults and the end, all from one seed."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from kvstore.backend.schema import Tree
+from kvstore.base.errors import RpcError
+from kvstore.base.ids import LogIndex, MemberId
+from kvstore.raft.consensus import Membership
+from kvstore.wire.pb import rpc_pb2
+from tests.simulation.members.calls import Wire
+from tests.simulation.members.clients import Client, issue
+from tests.simulation.members.judgement import judge
+from tests.simulation.members.lease_clients import LeaseClient
+from tests.simulation.members.machine import Machine
+from tests.simulation.members.oracle import Oracle, Violation
+from tests.simulation.members.profile import SPAN_S, Profile
+from tests.simulation.members.records import Fate, Operation, Records
+from tests.simulation.members.watchers import WatchClient
+from tests.support.sim_network import SimNetwork
+from tests.support.watch_world import ListHistory
+from tests.support.world import START, World
+
+_CONVERGENCE_S = 120.0
+_CALMING_S = 10.0
+"""What may still be under way once all is healed: client deadlines."""
+_OPERATIONS_MIN = 200
+_FAULTS_MIN = 5
+_EQUAL_TREES = (Tree.KEYS, Tree.LONG_KEYS, Tree.LEASES, Tree.LEASE_KEYS, Tree.ALARMS)
+_FINAL_KEYS = (b"k/0", b"k/1", b"k/2")
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a seed."""
+
+    seed: int
+    guarantee: str = ""
+    """The one that is broken; empty: none."""
+    detail: str = ""
+    counts: Counter[str] = field(default_factory=Counter)
+    trace: list[str] = field(default_factory=list)
+    virtual_s: float = 0.0
+
+
+def run_seed(seed: int, *, is_traced: bool = False) -> Outcome:
+    """Run one seed to its end, or to the first broken guarantee."""
+    logging.getLogger("kvstore").setLevel(logging.CRITICAL + 1)
+    cluster = Cluster(seed, is_traced=is_traced)
+    outcome = Outcome(seed, counts=cluster.oracle.counts)
+    try:
+        cluster.run()
+    except Violation as violation:
+        outcome.guarantee, outcome.detail = violation.guarantee, str(violation)
+    except Exception as problem:  # whatever stops a member is a finding
+        outcome.guarantee = f"no_exception ({type(problem).__name__})"
+        outcome.detail = f"{problem!r} (at {cluster.world.now - START:.4f} s)"
+        if is_traced:
+            print("\n".join(cluster.world.trace or []))
+            raise
+    outcome.trace = cluster.world.trace or []
+    outcome.virtual_s = cluster.world.now - START
+    return outcome
+
+
+class Cluster:
+    """One run."""
+
+    def __init__(self, seed: int, *, is_traced: bool = False) -> None:
+        self.world = World(seed, is_traced=is_traced)
+        self.oracle = Oracle(self.world)
+        self.profile = profile = Profile.draw(self.world.dice)
+        self.records = Records()
+        self.is_quiet = False
+        self._network = SimNetwork(
+            self.world, delay_s=profile.delay_s, leftovers=profile.leftovers
+        )
+        founders = Membership(voters=frozenset(MemberId(n + 1) for n in range(profile.voters)))
+        self.machines = {
+            member_id: Machine(
+                member_id, self.world, self._network, self.oracle, profile, founders
+            )
+            for member_id in sorted(founders.voters)
+        }
+        for member_id, machine in self.machines.items():
+            self._network.attach(member_id, machine)
+        for machine in self.machines.values():
+            machine.start()
+        self._wire = Wire(self.world, profile.client_delay_s)
+        self._faults: dict[str, Callable[[], None]] = {
+            "kill": self._kill,
+            "power_cut": self._cut_power,
+            "power_cut_all": self._cut_power_of_all,
+            "pause": self._pause,
+            "partition": self._partition,
+            "partial_partition": self._partial_partition,
+            "one_way": self._one_way,
+            "break": self._break,
+            "old_leader": self._leave_with_old_leader,
+            "slow_disk": self._slow_disk,
+            "held_disk": self._held_disk,
+            "failing_sync": self._failing_sync,
+            "full_disk": self._full_disk,
+            "transfer": self._transfer,
+        }
+        self._fault_bag = [name for name, weight in profile.weights.items() for _ in range(weight)]
+        if profile.drift:
+            self.oracle.note("fault: drift")
+        if profile.message_loss:
+            self.oracle.note("fault: message_loss")
+        self._watchers: list[WatchClient] = []
+        self._begin()
+
+    def run(self) -> None:
+        """Let the faults rage, then heal everything: the cluster must get over it."""
+        self.world.run(START + SPAN_S)
+        self._converge()
+        judge(self.records, self.oracle, drift=self.profile.drift)
+        history = ListHistory()
+        for revision in range(2, self.oracle.last_revision + 1):
+            history.log.append((revision, self.oracle.history[revision].events))
+        for watcher in self._watchers:
+            watcher.judge(history)
+        counts = self.oracle.counts
+        faults = sum(count for what, count in counts.items() if what.startswith("fault: "))
+        if len(self.records.operations) >= _OPERATIONS_MIN and faults >= _FAULTS_MIN:
+            self.oracle.note("seed counted")
+
+    def any_member(self) -> MemberId:
+        """Return the member that a client talks to next."""
+        return self.world.dice.choice(list(self.machines))
+
+    # --- what goes on all the time
+
+    def _begin(self) -> None:
+        profile, world = self.profile, self.world
+        self._connect()
+        for number in range(profile.clients):
+            Client(f"c{number}", self._wire, self.records, self)
+        for number in range(profile.lease_clients):
+            LeaseClient(f"l{number}", self._wire, self.records, self)
+        for number in range(profile.watchers):
+            self._watchers.append(WatchClient(f"w{number}", self._wire, self.records, self))
+        world.after(world.dice.expovariate(profile.faults), self._fault)
+
+    def _connect(self) -> None:
+        self._network.connect_all()
+        self.world.after(0.05, self._connect)
+
+    # --- faults
+
+    @property
+    def _alive(self) -> list[Machine]:
+        return [machine for machine in self.machines.values() if machine.is_alive]
+
+    @property
+    def _leaders(self) -> list[Machine]:
+        return [machine for machine in self._alive if machine.node.member.is_leader]
+
+    def _fault(self) -> None:
+        if self.is_quiet:
+            return
+        dice, profile = self.world.dice, self.profile
+        self.world.after(dice.expovariate(profile.faults), self._fault)
+        kind = dice.choice(self._fault_bag)
+        if not self._alive or (len(self.machines) < 2 and kind in _FAULTS_BETWEEN):
+            return
+        self.world.log("fault:", kind)
+        self.oracle.note(f"fault: {kind}")
+        self._faults[kind]()
+
+    def _victim(self) -> Machine:
+        dice = self.world.dice
+        return dice.choice(self._leaders if self._leaders and dice.random() < 0.5 else self._alive)
+
+    def _span_s(self, *typical_s: float) -> float:
+        return self.world.dice.choice(typical_s) * (0.5 + self.world.dice.random())
+
+    def _kill(self) -> None:
+        victim = self._victim()
+        victim.kill()
+        self.world.after(self._span_s(0.01, 0.5, 3.0), victim.restart)
+
+    def _cut_power(self) -> None:
+        victim = self._victim()
+        victim.cut_power()
+        self.world.after(self._span_s(0.01, 0.5, 3.0), victim.restart)
+
+    def _cut_power_of_all(self) -> None:
+        for victim in self._alive:
+            victim.cut_power()
+            self.world.after(self._span_s(0.01, 0.5, 3.0), victim.restart)
+
+    def _pause(self) -> None:
+        self._victim().pause(self._span_s(0.1, 1.0, 3.0, 8.0))
+
+    def _slow_disk(self) -> None:
+        self._victim().hold_disk(self._span_s(0.05, 0.2))
+
+    def _held_disk(self) -> None:
+        self._victim().hold_disk(self._span_s(1.0, 4.0))
+
+    def _failing_sync(self) -> None:
+        self._victim().fail_syncs()
+
+    def _full_disk(self) -> None:
+        victim = self._victim()
+        victim.fill_disk()
+        self.world.after(self._span_s(0.5, 5.0), victim.free_disk)
+
+    def _cut(self, side: list[MemberId], chance: float) -> None:
+        loses_all = self.world.dice.random() < 0.5
+        for one in side:
+            for two in self.machines:
+                if two not in side and self.world.dice.random() < chance:
+                    self._network.cut(one, two, loses_all=loses_all)
+        self.world.after(self._span_s(0.2, 2.0, 8.0), self._network.heal)
+
+    def _partition(self) -> None:
+        dice, present = self.world.dice, list(self.machines)
+        side = sorted(dice.sample(present, dice.randint(1, len(present) - 1)))
+        self._cut(side, 1.0)
+
+    def _partial_partition(self) -> None:
+        present = list(self.machines)
+        self._cut(sorted(self.world.dice.sample(present, 1)), 0.6)
+
+    def _one_way(self) -> None:
+        sender, receiver = self.world.dice.sample(list(self.machines), 2)
+        self._network.stall(sender, receiver, self.world.now + self._span_s(0.2, 1.0, 4.0))
+
+    def _break(self) -> None:
+        self._network.break_link(*self.world.dice.sample(list(self.machines), 2))
+
+    def _leave_with_old_leader(self) -> None:
+        """Cut a leader off from a majority; its clients stay with it."""
+        for leader in self._leaders[:1]:
+            self._cut([leader.id], 1.0)
+
+    def _transfer(self) -> None:
+        for leader in self._leaders:
+            consensus = leader.node.member.consensus
+            target = self.world.dice.choice([None, *sorted(consensus.membership.voters)])
+            leader.post(0.0, self._hand_over, leader, target)
+
+    def _hand_over(self, leader: Machine, target: MemberId | None) -> None:
+        member = leader.node.member
+        if member.is_leader and len(self.machines) > 1:
+            try:
+                member.consensus.transfer_leadership(target)
+            except RpcError as refusal:
+                self.oracle.note(f"transfer refused: {refusal.message}")
+            member.schedule_turn()
+
+    # --- the end
+
+    def _converge(self) -> None:
+        """Heal everything: all members agree, serve, and have lost nothing."""
+        self.is_quiet = True
+        self.world.log("all is healed")
+        self._network.heal()
+        for machine in self.machines.values():
+            if machine.is_alive:
+                machine.heal()
+            else:
+                machine.restart()
+        self.world.run(self.world.now + _CALMING_S)
+        end = self.world.now + _CONVERGENCE_S
+        while not self._is_calm():
+            if self.world.now > end:
+                self._fail_to_converge("no agreement")
+            self.world.run(self.world.now + 0.5)
+        self._serve_a_last_time()
+        while not (self._is_calm() and self._no_lease_is_left() and self._all_is_watched()):
+            if self.world.now > end:
+                self._fail_to_converge("not quiet in the end")
+            self.world.run(self.world.now + 0.5)
+        self._check_equality()
+        self.oracle.note("converged")
+
+    def _fail_to_converge(self, why: str) -> None:
+        states = "; ".join(map(_describe, self.machines.values()))
+        self.oracle.fail(
+            "convergence",
+            f"{why}: leases gone {self._no_lease_is_left()}, "
+            f"watched {[each.has_seen_last(self.oracle.history) for each in self._watchers]}, "
+            f"last {self._last_write}, {states}",
+        )
+
+    _last_write = 0
+
+    def _is_calm(self) -> bool:
+        members = [machine.node.member for machine in self._alive]
+        return (
+            len(members) == len(self.machines)
+            and len(self._leaders) == 1
+            and len({member.machine.applied.index for member in members}) == 1
+            and len({member.consensus.commit_index for member in members}) == 1
+            and len({member.consensus.leader for member in members}) == 1
+        )
+
+    def _serve_a_last_time(self) -> None:
+        """Write and read through each member, into each watched range."""
+        pending = 0
+
+        def done(operation: Operation) -> None:
+            nonlocal pending
+            pending -= 1
+            if operation.fate is not Fate.OK:
+                self.oracle.fail("convergence", f"a healed cluster refuses: {operation}")
+            self._last_write = max(self._last_write, operation.revision)
+
+        for member in self.machines:
+            for key in _FINAL_KEYS:
+                pending += 2
+                value = b"final.%d.%s" % (member, key)
+                put = rpc_pb2.PutRequest(key=key, value=value)
+                issue(self._wire, self.records, self, "final", put, done, member=member)
+                get = rpc_pb2.RangeRequest(key=key)
+                issue(self._wire, self.records, self, "final", get, done, member=member)
+        self.world.run(self.world.now + _CALMING_S)
+        if pending:
+            self.oracle.fail("convergence", f"{pending} of the last operations never ended")
+        if self._last_write > self.oracle.last_revision:
+            self.oracle.fail("acknowledged_write_survives", f"revision {self._last_write}")
+
+    def _no_lease_is_left(self) -> bool:
+        return all(not machine.node.member.machine.lessor.leases() for machine in self._alive)
+
+    def _all_is_watched(self) -> bool:
+        return all(watcher.has_seen_last(self.oracle.history) for watcher in self._watchers)
+
+    def _check_equality(self) -> None:
+        contents: dict[MemberId, object] = {}
+        for machine in self._alive:
+            member = machine.node.member
+            store = member.machine.store
+            view = store.view()
+            slices = view.hash_kv(0)
+            while True:
+                try:
+                    next(slices)
+                except StopIteration as end:
+                    hashed = end.value
+                    break
+            view.close()
+            txn = member.machine.backend.begin_read()
+            trees = [list(txn.scan(tree)) for tree in _EQUAL_TREES]
+            txn.close()
+            contents[machine.id] = (store.revision, store.compact_revision, hashed, trees)
+        first, *others = contents.values()
+        if any(other != first for other in others):
+            self.oracle.fail("state_equality", f"members differ in the end: {contents}"[:2000])
+
+
+def _describe(machine: Machine) -> str:
+    if not machine.is_alive:
+        return f"{machine.id} is dead"
+    member = machine.node.member
+    index: LogIndex = member.consensus.last_index
+    return (
+        f"{machine.id} {member.consensus.role.value} of {member.consensus.leader} in "
+        f"{member.consensus.term}, log {index}, commit {member.consensus.commit_index}, applied "
+        f"{member.machine.applied.index}, revision {member.machine.store.revision}"
+    )
+
+
+_FAULTS_BETWEEN = {"partition", "partial_partition", "one_way", "break", "old_leader", "transfer"}
