@@ -238,7 +238,9 @@ class LmdbBackend:
         # Before the trees are made, which writes: the last run's pins ended with it.
         self._checkpointer = Checkpointer(directory, self.env, self._file)
         opened.callback(self._checkpointer.close)
-        self.reserve(len(Tree) * self._page_bytes)
+        if self.env.stat()["entries"] < len(Tree):
+            # Only then is anything written: a full disk keeps no one from opening what is there.
+            self.reserve(len(Tree) * self._page_bytes)
         self._trees: _Trees = {tree: self.env.open_db(tree.value) for tree in Tree}
 
     def begin_read(self) -> LmdbReadTxn:

@@ -404,7 +404,7 @@ class PySyncObjEngine(library.SyncObj):
         """Count for the quorum that a leader must hear from."""
         self._SyncObj__lastResponseTime[self._peer(member)] = _Step.now
 
-    # --- commit (Raft §5.3, §5.4.2; invariant 1 of ARCHITECTURE.md) ------------------------------------
+    # --- commit (Raft §5.3, §5.4.2; invariant 1 of ARCHITECTURE.md) -----------------------------
 
     @property
     def _SyncObj__raftCommitIndex(self) -> int:
