@@ -15,7 +15,6 @@ from kvstore.wal.directory import LogDirectory
 from kvstore.wal.segment import Segment, blank_again, make_blank
 
 BLANK_SUFFIX = ".blank"
-SPARE_NAME = f"spare{BLANK_SUFFIX}"
 _FRESH_NAME = f"fresh{BLANK_SUFFIX}"
 
 
@@ -128,7 +127,7 @@ class SyncJob:
 class UpkeepJob:
     """Removes segments that are no longer needed, and keeps one zeroed file ready as the next."""
 
-    __slots__ = ("_capacity", "_directory", "_retired", "_wants_spare", "spare")
+    __slots__ = ("_capacity", "_directory", "_retired", "_spare_path", "_wants_spare", "spare")
 
     def __init__(
         self,
@@ -136,11 +135,14 @@ class UpkeepJob:
         *,
         retired: list[Segment],
         wants_spare: bool,
+        number: int,
         capacity: int,
     ) -> None:
         self._directory = directory
         self._retired = retired
         self._wants_spare = wants_spare
+        # A name of its own: a sync job that still waits may be about to use the spare before.
+        self._spare_path = directory.path / f"spare.{number}{BLANK_SUFFIX}"
         self._capacity = capacity
         self.spare: Path | None = None
 
@@ -165,7 +167,7 @@ class UpkeepJob:
         segment.close()
         failpoint.hit("wal_before_release")
         if self._wants_spare and self.spare is None and segment.capacity == self._capacity:
-            spare = directory / SPARE_NAME
+            spare = self._spare_path
             # Durable under its new name before it is zeroed: a `.wal` file is never found blank.
             disk.rename(path, spare)
             disk.sync_directory(directory)
@@ -179,7 +181,7 @@ class UpkeepJob:
         failpoint.hit("wal_after_release")
 
     def _make_spare(self) -> None:
-        disk, spare = self._directory.disk, self._directory.path / SPARE_NAME
+        disk, spare = self._directory.disk, self._spare_path
         try:
             failpoint.hit("wal_before_create")
             make_blank(disk, spare, self._capacity)

@@ -75,6 +75,7 @@ class WriteAheadLog:
         self._retired: list[Segment] = []
         self._spare: Path | None = None
         self._upkeep: UpkeepJob | None = None
+        self._upkeeps = 0
 
     @classmethod
     def open(
@@ -207,10 +208,12 @@ class WriteAheadLog:
         self._directory.check_usable()
         if self._upkeep is not None or not (self._retired or self._spare is None):
             return None
+        self._upkeeps += 1
         self._upkeep = UpkeepJob(
             self._directory,
             retired=self._retired,
             wants_spare=self._spare is None,
+            number=self._upkeeps,
             capacity=self._limits.wal_segment_bytes,
         )
         self._retired = []

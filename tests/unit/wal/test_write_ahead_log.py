@@ -48,6 +48,9 @@ class Bench:
     def paths(self) -> list[Path]:
         return [DIRECTORY / name for name in self.disk.names(DIRECTORY) if name.endswith(".wal")]
 
+    def blanks(self) -> list[Path]:
+        return [DIRECTORY / name for name in self.disk.names(DIRECTORY) if name.endswith(".blank")]
+
 
 @pytest.fixture
 def bench() -> Bench:
@@ -334,14 +337,30 @@ def test_a_released_segment_is_zeroed_and_becomes_the_next_one(bench: Bench) -> 
     wal.sync()
     upkeep(wal)
     assert len(bench.paths()) < count
-    spare = DIRECTORY / "spare.blank"
+    (spare,) = bench.blanks()
     assert not bench.disk.read(spare).strip(b"\0")
     append(wal, 41, 20)
     wal.sync()
-    assert "spare.blank" not in bench.disk.names(DIRECTORY)
+    assert not bench.blanks()
     _, recovered = bench.open()
     assert recovered.base == WalBase(40, 1, b"members", 0)
     assert indexes(recovered) == list(range(41, 61))
+
+
+def test_a_spare_that_waits_for_the_sync_thread_is_not_taken_for_the_next_one(
+    bench: Bench,
+) -> None:
+    wal, _ = bench.open()
+    upkeep(wal)
+    append(wal, 1, 20)  # goes on in the spare, which stays blank until the job has run
+    waiting = wal.begin_sync()
+    upkeep(wal)
+    assert waiting is not None
+    waiting.run()
+    wal.finish_sync(waiting)
+    append(wal, 21, 20)
+    wal.sync()
+    assert indexes(bench.open()[1]) == list(range(1, 41))
 
 
 def test_a_segment_is_kept_until_the_release_is_durable(bench: Bench) -> None:
