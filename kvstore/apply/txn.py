@@ -133,12 +133,11 @@ def _relates(compare: rpc_pb2.Compare, actual: _Operand, wanted: _Operand) -> bo
 
 
 def _check(branch: _Branch, on: Operations) -> None:
-    """Refuse what cannot be done: as etcd, every put of the tree first, then every range."""
+    """Refuse what cannot be done, for the first operation that cannot: as etcd 3.6."""
     for operation in _chosen_operations(branch):
         if operation.HasField("request_put"):
             on.check_put_in_txn(put_of(operation.request_put))
-    for operation in _chosen_operations(branch):
-        if operation.HasField("request_range"):
+        elif operation.HasField("request_range"):
             _check_revision(operation.request_range.revision, on.writer)
 
 

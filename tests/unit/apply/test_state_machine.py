@@ -7,6 +7,7 @@ from kvstore.apply.command import BatchId, OperationKind, encode_batch, encode_e
 from kvstore.backend.memory_backend import MemoryBackend
 from kvstore.base.errors import (
     Compacted,
+    FutureRevision,
     KeyNotFound,
     LeaseExists,
     LeaseNotFound,
@@ -180,6 +181,20 @@ def test_a_range_of_a_compacted_revision_inside_a_transaction_is_refused_before_
 
     assert isinstance(outcome, Compacted)
     assert applying.value(b"new") is None
+
+
+@pytest.mark.parametrize("is_range_first", [True, False])
+def test_a_transaction_is_refused_for_the_first_operation_that_cannot_be_done(
+    applying: Applying, *, is_range_first: bool
+) -> None:
+    put = rpc_pb2.RequestOp(request_put=rpc_pb2.PutRequest(key=b"none", ignore_value=True))
+    read = rpc_pb2.RequestOp(request_range=rpc_pb2.RangeRequest(key=b"k", revision=99))
+    nested = rpc_pb2.RequestOp(request_txn=rpc_pb2.TxnRequest(success=[put]))
+    request = rpc_pb2.TxnRequest(success=[read, nested] if is_range_first else [nested, read])
+
+    (outcome,) = applying.apply((OperationKind.TXN, request))
+
+    assert isinstance(outcome, FutureRevision if is_range_first else KeyNotFound)
 
 
 def test_with_the_space_alarm_only_what_frees_space_is_applied(applying: Applying) -> None:
