@@ -176,7 +176,10 @@ class LeaseKeeper:
             count_max = self._member.config.limits.entry_operations_max
             for lease in self._member.machine.lessor.expired(after, count_max):
                 payload = rpc_pb2.LeaseRevokeRequest(ID=lease).SerializeToString()
-                self._member.propose(OperationKind.LEASE_REVOKE, payload, lambda _: None)
+                # Another leader may have renewed the lease by the time it would hear of this.
+                self._member.propose(
+                    OperationKind.LEASE_REVOKE, payload, lambda _: None, is_leaders=True
+                )
 
         self._member.read(confirmed)
 

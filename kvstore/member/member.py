@@ -24,7 +24,7 @@ from kvstore.base.errors import (
     StorageFull,
     TooManyRequests,
 )
-from kvstore.base.ids import MemberId, Term
+from kvstore.base.ids import LogIndex, MemberId, Term
 from kvstore.member import forwarding
 from kvstore.member.config import MemberConfig
 from kvstore.member.forwarding import Relay
@@ -37,6 +37,8 @@ from kvstore.raft.peer_session import Channel
 from kvstore.wal import SyncJob, WriteAheadLog
 
 logger = logging.getLogger(__name__)
+
+_ANNOUNCE_AFTER_S = 0.002
 
 Receive = Callable[[MemberId, bytes], None]
 
@@ -71,6 +73,10 @@ class Member(ConsensusHost):
         self._turn_due = False
         self._syncs_in_flight = 0
         self._is_overloaded = False
+        self._is_announcement_due = False
+        self._announced_commit = LogIndex(0)
+        self._relayed_index = LogIndex(0)
+        """The last entry that holds another member's batch: that member waits for its commit."""
         self.is_learner = False
         """Whether this member may not vote."""
         self._view: ReadView | None = None
@@ -113,8 +119,11 @@ class Member(ConsensusHost):
         """Whether this member leads, as far as it knows; no proof for a read."""
         return self.consensus.role is Role.LEADER
 
-    def propose(self, kind: int, payload: bytes, done: Done) -> None:
-        """Put a request through the log; `done` is called once, in a later turn or at once."""
+    def propose(self, kind: int, payload: bytes, done: Done, *, is_leaders: bool = False) -> None:
+        """Put a request through the log; `done` is called once, in a later turn or at once.
+
+        `is_leaders`: it follows from what this leader knows, and is not to reach the next one.
+        """
         if self._failure is not None:
             done(Stopped())
             return
@@ -122,7 +131,7 @@ class Member(ConsensusHost):
             if self._is_overloaded:
                 raise TooManyRequests  # noqa: TRY301 - both refusals are answered below
             deadline = self.clock.monotonic() + self.config.request_timeout_s
-            self._proposals.add(kind, payload, done, deadline=deadline)
+            self._proposals.add(kind, payload, done, deadline=deadline, is_leaders=is_leaders)
         except TooManyRequests as refusal:
             done(refusal)
             return
@@ -176,7 +185,8 @@ class Member(ConsensusHost):
         try:
             self._propose()
             self._reads.begin()
-            self.consensus.turn()
+            self.consensus.turn(announces_commit=False)
+            self._announce_commit()
             self._reads.serve()
             self._sync_log()
             unapplied = self.consensus.commit_index - self.machine.applied.index
@@ -259,7 +269,9 @@ class Member(ConsensusHost):
         entry = encode_entry(relayed if own is None else [*relayed, own])
         try:
             self.machine.backend.reserve(len(entry))
-            self.consensus.propose(entry)
+            index = self.consensus.propose(entry)
+            if relayed:
+                self._relayed_index = index
         except NotLeader:
             # A transfer is under way: the next leader gets these, they are in no log yet.
             self._refuse(relayed)
@@ -272,6 +284,25 @@ class Member(ConsensusHost):
             logger.exception("disk full: writes are refused, and somebody else should lead")
             if any(map(self.links.is_linked, self.consensus.membership.voters - {self.id})):
                 self.consensus.transfer_leadership()
+
+    def _announce_commit(self) -> None:
+        """Tell the followers what is committed: at once if one of them waits, else a bit later.
+
+        The next append tells them too, so under load no message of its own is needed for it.
+        """
+        if not self.is_leader or self.consensus.commit_index == self._announced_commit:
+            return
+        if self._relayed_index > self._announced_commit:
+            self._announce_now()
+        elif not self._is_announcement_due:
+            self._is_announcement_due = True
+            self.scheduler.later(_ANNOUNCE_AFTER_S, self._announce_now)
+
+    def _announce_now(self) -> None:
+        self._is_announcement_due = False
+        if self._failure is None:
+            self._announced_commit = self.consensus.commit_index
+            self.consensus.announce_commit()
 
     def _refuse(self, batches: Sequence[bytes]) -> None:
         for batch in batches:
@@ -404,6 +435,8 @@ class Member(ConsensusHost):
             self._no_leader_since = None
             self.leader_changes += 1
         self._proposals.lose(ProposalLeaderLost)
+        if not self.is_leader:
+            self._proposals.withdraw()
         for listener in self.leadership_listeners:
             listener(leader == self.id)
         self.schedule_turn()

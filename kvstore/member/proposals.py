@@ -17,7 +17,13 @@ from kvstore.apply.command import (
     BatchId,
     encode_batch,
 )
-from kvstore.base.errors import OutcomeUnknown, ProposalTimedOut, RpcError, TooManyRequests
+from kvstore.base.errors import (
+    NotLeader,
+    OutcomeUnknown,
+    ProposalTimedOut,
+    RpcError,
+    TooManyRequests,
+)
 from kvstore.base.ids import MemberId
 from kvstore.base.limits import Limits
 
@@ -29,6 +35,8 @@ class _Request(NamedTuple):
     payload: bytes
     done: Done
     deadline: float
+    is_leaders: bool = False
+    """Whether only a leader may ask for it, from what it alone knows."""
 
 
 class _Batch(NamedTuple):
@@ -58,7 +66,9 @@ class Proposals:
         """Number of batches that were sent and are not answered yet."""
         return len(self._sent)
 
-    def add(self, kind: int, payload: bytes, done: Done, *, deadline: float) -> None:
+    def add(
+        self, kind: int, payload: bytes, done: Done, *, deadline: float, is_leaders: bool = False
+    ) -> None:
         """Take a request; `done` is called once with its outcome, at `deadline` at the latest.
 
         Raises:
@@ -66,7 +76,7 @@ class Proposals:
         """
         if self._waiting_bytes > self._limits.forwarded_bytes_max:
             raise TooManyRequests
-        self._waiting.append(_Request(kind, payload, done, deadline))
+        self._waiting.append(_Request(kind, payload, done, deadline, is_leaders))
         self._waiting_bytes += len(payload)
 
     def take_batch(self, sent_to: MemberId, *, room: int) -> bytes | None:
@@ -115,6 +125,18 @@ class Proposals:
         if batch is not None:
             for request in batch.requests:
                 request.done(error)
+
+    def withdraw(self) -> None:
+        """Refuse what only a leader may ask for and is in no log yet: this member leads no more."""
+        if not any(request.is_leaders for request in self._waiting):
+            return
+        waiting, self._waiting = self._waiting, deque()
+        for request in waiting:
+            if request.is_leaders:
+                self._waiting_bytes -= len(request.payload)
+                request.done(NotLeader())
+            else:
+                self._waiting.append(request)
 
     def lose(self, error: type[OutcomeUnknown], *, sent_to: MemberId | None = None) -> None:
         """Give up the batches sent to `sent_to` (default: all): their outcome is unknown now."""

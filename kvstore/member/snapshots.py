@@ -194,7 +194,11 @@ class Snapshots:
                 return  # that one is nearly in force; the leader asks again if it needs to
             if incoming is not None:
                 self._drop_incoming("another one begins")
-            incoming = self._incoming = self._begin(sender, stream)
+            try:
+                incoming = self._incoming = self._begin(sender, stream)
+            except StorageFull as problem:
+                logger.warning("no room for a snapshot", extra={"why": str(problem)})
+                incoming = None
         if incoming is None or (incoming.sender, incoming.stream) != (sender, stream):
             self._tell_failed(sender, stream)
             return

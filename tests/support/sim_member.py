@@ -19,6 +19,7 @@ from tests.support.world import World
 _Result = TypeVar("_Result")
 _ITERATION_S = 0.00005
 """One iteration of the event loop."""
+_HELD_POLL_S = 0.02
 
 
 class PowerCut(BaseException):
@@ -163,7 +164,7 @@ class SimWorker:
 
     def _run(self) -> None:
         if self._world.now < self.held_until:
-            self._gate.post(self.held_until - self._world.now, self._run)
+            self._gate.post(_HELD_POLL_S, self._run)
             return
         work, done = self._jobs[0]
         result: object

@@ -173,9 +173,7 @@ class Client:
             result=rpc_pb2.Compare.EQUAL,
             mod_revision=self._known.get(key, 0),
         )
-        request.success.add().request_put.CopyFrom(
-            rpc_pb2.PutRequest(key=key, value=self._value())
-        )
+        request.success.add().request_put.CopyFrom(rpc_pb2.PutRequest(key=key, value=self._value()))
         request.failure.add().request_range.CopyFrom(rpc_pb2.RangeRequest(key=key))
         return request
 

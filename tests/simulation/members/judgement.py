@@ -75,16 +75,16 @@ class _Replay:
                 case "request_range":
                     into.response_range.CopyFrom(self.range(operation.request_range))
                 case "request_delete_range":
-                    into.response_delete_range.CopyFrom(
-                        self.delete(operation.request_delete_range)
-                    )
+                    into.response_delete_range.CopyFrom(self.delete(operation.request_delete_range))
         return response
 
     def _holds(self, compare: rpc_pb2.Compare) -> bool:
         assert compare.target == rpc_pb2.Compare.MOD
         assert compare.result == rpc_pb2.Compare.EQUAL
         found = self._state.get(compare.key)
-        return compare.mod_revision == (0 if found is None else decode_key_value(found).mod_revision)
+        return compare.mod_revision == (
+            0 if found is None else decode_key_value(found).mod_revision
+        )
 
     def run(self, operation: Operation) -> object:
         """Return the response that `operation` ought to have had, without headers."""
@@ -305,4 +305,3 @@ def _leases(records: Records, oracle: Oracle, drift: float) -> None:
                     f"lease {lease} ends at revision {revision}, "
                     f"{promised - entry.applied_at:.3f} s too early",
                 )
-

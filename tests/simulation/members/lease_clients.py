@@ -71,9 +71,7 @@ class LeaseClient:
         elif self._dice.random() < 0.2:
             record.may_be_revoked = True
             request = rpc_pb2.LeaseRevokeRequest(ID=record.lease)
-            issue(
-                self._wire, self._records, self._cluster, self._name, request, self._revoked
-            )
+            issue(self._wire, self._records, self._cluster, self._name, request, self._revoked)
         else:
             self._next_lease_soon()
 

@@ -153,6 +153,11 @@ class Machine:
     def is_paused(self) -> bool:
         return self._world.now < self._paused_until
 
+    @property
+    def leads(self) -> bool:
+        """Whether its member leads, as far as it knows."""
+        return self.node.member.is_leader
+
     def hold_disk(self, duration_s: float) -> None:
         """Let no sync return for some time."""
         until = self._world.now + duration_s
@@ -266,9 +271,7 @@ class Machine:
         interval = self._profile.timing.heartbeat_s / _TICKS_PER_HEARTBEAT
         self.post(interval / self._rate, self._tick)
 
-    def _act(
-        self, life: int, action: Callable[..., None], arguments: tuple[object, ...]
-    ) -> None:
+    def _act(self, life: int, action: Callable[..., None], arguments: tuple[object, ...]) -> None:
         if life != self._life:
             return
         if self._world.now < self._paused_until:

@@ -3,6 +3,7 @@ import pytest
 from kvstore.apply import Outcome, Reply
 from kvstore.apply.command import BatchId, batch_id_of, decode_entry, encode_entry
 from kvstore.base.errors import (
+    NotLeader,
     OutcomeUnknown,
     ProposalLeaderLost,
     ProposalTimedOut,
@@ -154,3 +155,20 @@ def test_a_stop_answers_everybody() -> None:
 
     assert {type(outcome) for outcome in callers.told.values()} == {Stopped}
     assert len(callers.told) == 2
+
+
+def test_what_only_a_leader_may_ask_for_is_not_passed_on_to_the_next_one() -> None:
+    proposals, callers = proposals_and_callers()
+    callers.ask("a")
+    told: list[Outcome] = []
+    proposals.add(1, b"revoke", told.append, deadline=10.0, is_leaders=True)
+    callers.ask("b")
+
+    proposals.withdraw()
+
+    (refusal,) = told
+    assert isinstance(refusal, NotLeader)
+    encoded = proposals.take_batch(LEADER, room=ROOM)
+    assert encoded is not None
+    (batch,) = decode_entry(encode_entry([encoded]))
+    assert [payload for _, payload in batch.operations] == [b"a", b"b"]
