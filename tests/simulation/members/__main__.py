@@ -1,4 +1,4 @@
-"""Run seeds: `python -m tests.simulation.members --seeds 0:200 --jobs 2`; trace one: `--trace 17`."""
+"""Run seeds: `python -m tests.simulation.members --seeds 0:200 --jobs 2`, or `--trace` one."""
 
 import argparse
 import multiprocessing

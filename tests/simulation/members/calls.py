@@ -41,7 +41,7 @@ Answer = bytes | Status
 class UnaryRequest:
     """One unary rpc; `done` is called once."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the two ends, and what goes between
         self,
         wire: Wire,
         machine: Machine,
@@ -111,7 +111,7 @@ class StreamReader(Protocol):
 class StreamRequest:
     """One streaming rpc. Messages arrive in order, one after the other at the reader's pace."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the two ends, and what goes between
         self,
         wire: Wire,
         machine: Machine,

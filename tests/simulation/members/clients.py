@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from kvstore.base.errors import Code
+from kvstore.base.ids import MemberId
 from kvstore.base.key_range import prefix_end
 from kvstore.wire.pb import rpc_pb2
 from tests.simulation.members.calls import (
@@ -24,69 +25,75 @@ _PREFIX = b"k/"
 _LONG = b"x" * 600
 """Makes a key too long for one place in a tree."""
 
-_METHODS: dict[type, tuple[str, type]] = {
-    rpc_pb2.PutRequest: ("KV/Put", rpc_pb2.PutResponse),
-    rpc_pb2.DeleteRangeRequest: ("KV/DeleteRange", rpc_pb2.DeleteRangeResponse),
-    rpc_pb2.TxnRequest: ("KV/Txn", rpc_pb2.TxnResponse),
-    rpc_pb2.RangeRequest: ("KV/Range", rpc_pb2.RangeResponse),
-    rpc_pb2.CompactionRequest: ("KV/Compact", rpc_pb2.CompactionResponse),
-    rpc_pb2.LeaseGrantRequest: ("Lease/LeaseGrant", rpc_pb2.LeaseGrantResponse),
-    rpc_pb2.LeaseRevokeRequest: ("Lease/LeaseRevoke", rpc_pb2.LeaseRevokeResponse),
+_METHODS: dict[type, tuple[str, Callable[[bytes], Response]]] = {
+    rpc_pb2.PutRequest: ("KV/Put", rpc_pb2.PutResponse.FromString),
+    rpc_pb2.DeleteRangeRequest: ("KV/DeleteRange", rpc_pb2.DeleteRangeResponse.FromString),
+    rpc_pb2.TxnRequest: ("KV/Txn", rpc_pb2.TxnResponse.FromString),
+    rpc_pb2.RangeRequest: ("KV/Range", rpc_pb2.RangeResponse.FromString),
+    rpc_pb2.CompactionRequest: ("KV/Compact", rpc_pb2.CompactionResponse.FromString),
+    rpc_pb2.LeaseGrantRequest: ("Lease/LeaseGrant", rpc_pb2.LeaseGrantResponse.FromString),
+    rpc_pb2.LeaseRevokeRequest: ("Lease/LeaseRevoke", rpc_pb2.LeaseRevokeResponse.FromString),
 }
 
 
-def issue(
-    wire: Wire,
-    records: Records,
-    cluster: "Cluster",
-    client: str,
-    request: Request,
-    done: Callable[[Operation], None],
-    *,
-    member: int | None = None,
-) -> None:
-    """Send one request, and record what becomes of it."""
-    world = wire.world
-    machine = cluster.machines[cluster.any_member() if member is None else member]
-    operation = Operation(client, machine.id, request, world.now)
-    records.operations.append(operation)
-    path, response_type = _METHODS[type(request)]
+class Recorder:
+    """Carries the requests of all clients, and notes what becomes of them."""
 
-    def answered(answer: Answer) -> None:
-        operation.returned = world.now
-        if isinstance(answer, Status):
-            operation.why = answer.text
-            is_unknown = answer.code in _AMBIGUOUS and answer.text != REFUSED_CONNECTION
-            operation.fate = Fate.UNKNOWN if is_unknown else Fate.REFUSED
-            cluster.oracle.note(f"refused: {answer.text}")
-        else:
-            operation.fate = Fate.OK
-            operation.response = response_type.FromString(answer)
-            cluster.oracle.note("operation ok")
-        world.log(operation)
-        done(operation)
+    def __init__(self, wire: Wire, records: Records, cluster: "Cluster") -> None:
+        self.wire = wire
+        self.world = wire.world
+        self.records = records
+        self.cluster = cluster
 
-    world.log(client, "asks", machine.id, type(request).__name__)
-    UnaryRequest(
-        wire,
-        machine,
-        f"/etcdserverpb.{path}",
-        request.SerializeToString(),
-        answered,
-        timeout_s=_TIMEOUT_S,
-    )
+    def ask(
+        self,
+        client: str,
+        request: Request,
+        done: Callable[[Operation], None],
+        *,
+        member: MemberId | None = None,
+    ) -> None:
+        """Send one request, to any member if none is named; `done` is called once."""
+        world, note = self.world, self.cluster.oracle.note
+        machine = self.cluster.machines[member or self.cluster.any_member()]
+        operation = Operation(client, machine.id, request, world.now)
+        self.records.operations.append(operation)
+        path, parse = _METHODS[type(request)]
+
+        def answered(answer: Answer) -> None:
+            operation.returned = world.now
+            if isinstance(answer, Status):
+                operation.why = answer.text
+                is_unknown = answer.code in _AMBIGUOUS and answer.text != REFUSED_CONNECTION
+                operation.fate = Fate.UNKNOWN if is_unknown else Fate.REFUSED
+                note(f"refused: {answer.text}")
+            else:
+                operation.fate = Fate.OK
+                operation.response = parse(answer)
+                note("operation ok")
+            world.log(operation)
+            done(operation)
+
+        world.log(client, "asks", machine.id, type(request).__name__)
+        UnaryRequest(
+            self.wire,
+            machine,
+            f"/etcdserverpb.{path}",
+            request.SerializeToString(),
+            answered,
+            timeout_s=_TIMEOUT_S,
+        )
 
 
 class Client:
     """Draws its next operation from what it knows."""
 
-    def __init__(self, name: str, wire: Wire, records: Records, cluster: "Cluster") -> None:
+    def __init__(self, name: str, recorder: Recorder) -> None:
         self._name = name
-        self._wire = wire
-        self._records = records
-        self._cluster = cluster
-        self._profile = cluster.profile
-        self._dice = wire.world.dice
+        self._recorder = recorder
+        self._world = recorder.world
+        self._profile = recorder.cluster.profile
+        self._dice = recorder.world.dice
         self._number = 0
         self._known: dict[bytes, int] = {}
         """key -> mod revision, as last read."""
@@ -104,22 +111,22 @@ class Client:
             (3, self._compact),
         )
         self._weights = [weight for weight, _ in self._kinds]
-        wire.world.after(self._pause_s(), self._go_on)
+        self._world.after(self._pause_s(), self._go_on)
 
     def _pause_s(self) -> float:
         return self._dice.expovariate(1 / self._profile.think_s)
 
     def _go_on(self) -> None:
-        if self._cluster.is_quiet:
+        if self._recorder.cluster.is_quiet:
             return
         self._number += 1
         _, make = self._dice.choices(self._kinds, self._weights)[0]
-        issue(self._wire, self._records, self._cluster, self._name, make(), self._done)
+        self._recorder.ask(self._name, make(), self._done)
 
     def _done(self, operation: Operation) -> None:
         if operation.response is not None:
             self._learn(operation.response)
-        self._wire.world.after(self._pause_s(), self._go_on)
+        self._world.after(self._pause_s(), self._go_on)
 
     def _learn(self, response: Response) -> None:
         self._revision = max(self._revision, response.header.revision)

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from kvstore.backend.schema import Tree
 from kvstore.base.errors import RpcError
 from kvstore.base.ids import LogIndex, MemberId
+from kvstore.mvcc import HashResult, ReadView
 from kvstore.raft.consensus import Membership
 from kvstore.wire.pb import rpc_pb2
 from tests.simulation.members.calls import Wire
-from tests.simulation.members.clients import Client, issue
+from tests.simulation.members.clients import Client, Recorder
 from tests.simulation.members.judgement import judge
 from tests.simulation.members.lease_clients import LeaseClient
 from tests.simulation.members.machine import Machine
@@ -85,7 +86,8 @@ class Cluster:
             self._network.attach(member_id, machine)
         for machine in self.machines.values():
             machine.start()
-        self._wire = Wire(self.world, profile.client_delay_s)
+        wire = Wire(self.world, profile.client_delay_s)
+        self._recorder = Recorder(wire, self.records, self)
         self._faults: dict[str, Callable[[], None]] = {
             "kill": self._kill,
             "power_cut": self._cut_power,
@@ -135,11 +137,11 @@ class Cluster:
         profile, world = self.profile, self.world
         self._connect()
         for number in range(profile.clients):
-            Client(f"c{number}", self._wire, self.records, self)
+            Client(f"c{number}", self._recorder)
         for number in range(profile.lease_clients):
-            LeaseClient(f"l{number}", self._wire, self.records, self)
+            LeaseClient(f"l{number}", self._recorder)
         for number in range(profile.watchers):
-            self._watchers.append(WatchClient(f"w{number}", self._wire, self.records, self))
+            self._watchers.append(WatchClient(f"w{number}", self._recorder))
         world.after(world.dice.expovariate(profile.faults), self._fault)
 
     def _connect(self) -> None:
@@ -306,7 +308,7 @@ class Cluster:
             def written(operation: Operation) -> None:
                 if operation.fate is Fate.OK:
                     get = rpc_pb2.RangeRequest(key=key)
-                    issue(self._wire, self.records, self, "final", get, read, member=member)
+                    self._recorder.ask("final", get, read, member=member)
                 elif attempt < _LAST_ATTEMPTS:
                     # A member that is sent a snapshot forgets what it had asked for.
                     ask(member, key, attempt + 1)
@@ -318,7 +320,7 @@ class Cluster:
 
             value = b"final.%d.%d.%s" % (member, attempt, key)
             put = rpc_pb2.PutRequest(key=key, value=value)
-            issue(self._wire, self.records, self, "final", put, written, member=member)
+            self._recorder.ask("final", put, written, member=member)
 
         for member, key in sorted(pending):
             ask(member, key, 1)
@@ -340,14 +342,7 @@ class Cluster:
             member = machine.node.member
             store = member.machine.store
             view = store.view()
-            slices = view.hash_kv(0)
-            while True:
-                try:
-                    next(slices)
-                except StopIteration as end:
-                    hashed = end.value
-                    break
-            view.close()
+            hashed = _hash(view)
             txn = member.machine.backend.begin_read()
             trees = [list(txn.scan(tree)) for tree in _EQUAL_TREES]
             txn.close()
@@ -355,6 +350,17 @@ class Cluster:
         first, *others = contents.values()
         if any(other != first for other in others):
             self.oracle.fail("state_equality", f"members differ in the end: {contents}"[:2000])
+
+
+def _hash(view: ReadView) -> HashResult:
+    slices = view.hash_kv(0)
+    while True:
+        try:
+            next(slices)
+        except StopIteration as end:
+            view.close()
+            result: HashResult = end.value
+            return result
 
 
 def _describe(machine: Machine) -> str:

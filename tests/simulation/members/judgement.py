@@ -9,13 +9,13 @@ from bisect import bisect_left
 from collections import defaultdict
 
 from kvstore.base.key_range import KeyRange
-from kvstore.mvcc import Event, decode_key_value
+from kvstore.mvcc import decode_key_value
 from kvstore.wire.pb import kv_pb2, rpc_pb2
 from tests.simulation.members.oracle import Oracle
 from tests.simulation.members.records import Fate, Operation, Records
 
 _COMPACTED = "etcdserver: mvcc: required revision has been compacted"
-_EXPLICIT_WRITES = (rpc_pb2.PutRequest, rpc_pb2.DeleteRangeRequest, rpc_pb2.TxnRequest)
+_WRITES = (rpc_pb2.PutRequest, rpc_pb2.DeleteRangeRequest, rpc_pb2.TxnRequest)
 
 State = dict[bytes, bytes]
 """key -> encoded KeyValue."""
@@ -76,6 +76,8 @@ class _Replay:
                     into.response_range.CopyFrom(self.range(operation.request_range))
                 case "request_delete_range":
                     into.response_delete_range.CopyFrom(self.delete(operation.request_delete_range))
+                case other:
+                    raise AssertionError(f"no client asks for {other}")
         return response
 
     def _holds(self, compare: rpc_pb2.Compare) -> bool:
@@ -136,22 +138,20 @@ def _linearizable(records: Records, oracle: Oracle) -> None:
                 after.pop(event.key, None)
             else:
                 after[event.key] = event.key_value
-        _judge_revision(at.get(revision, []), state, after, revision, events, oracle)
+        _judge_revision(at.get(revision, []), (state, after), revision, oracle)
         state = after
 
 
 def _judge_revision(
-    operations: list[Operation],
-    before: State,
-    after: State,
-    revision: int,
-    events: list[Event],
-    oracle: Oracle,
+    operations: list[Operation], states: tuple[State, State], revision: int, oracle: Oracle
 ) -> None:
+    """Judge what took effect at `revision`, between the two states or after the second one."""
+    before, after = states
+    events = oracle.history[revision].events if revision > 1 else []
     changed = [(event.is_delete, event.key, event.key_value) for event in events]
     writer: Operation | None = None
     for operation in operations:
-        if isinstance(operation.request, _EXPLICIT_WRITES):
+        if isinstance(operation.request, _WRITES):
             replay = _Replay(before, revision)
             expected = replay.run(operation)
             if replay.events == changed and _bare(operation.response) == expected:
@@ -181,7 +181,7 @@ def _bare(response: object) -> object:
 
 def _is_write(operation: Operation, oracle: Oracle) -> bool:
     """Whether a successful operation made the revision that its header names."""
-    return isinstance(operation.request, _EXPLICIT_WRITES) and any(
+    return isinstance(operation.request, _WRITES) and any(
         _values_of(operation.request) & _values(oracle, operation.revision)
     )
 

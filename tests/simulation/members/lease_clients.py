@@ -1,14 +1,9 @@
 """Clients that hold a key by a lease: grant, put, renew for a while, then let it end or revoke."""
 
-from typing import TYPE_CHECKING
-
 from kvstore.wire.pb import rpc_pb2
-from tests.simulation.members.calls import Status, StreamRequest, Wire
-from tests.simulation.members.clients import issue
-from tests.simulation.members.records import Fate, LeaseRecord, Operation, Records
-
-if TYPE_CHECKING:
-    from tests.simulation.members.cluster import Cluster
+from tests.simulation.members.calls import Status, StreamRequest
+from tests.simulation.members.clients import Recorder
+from tests.simulation.members.records import Fate, LeaseRecord, Operation
 
 _RENEWAL_TIMEOUT_S = 2.0
 
@@ -16,26 +11,25 @@ _RENEWAL_TIMEOUT_S = 2.0
 class LeaseClient:
     """Holds one lease after the other."""
 
-    def __init__(self, name: str, wire: Wire, records: Records, cluster: "Cluster") -> None:
+    def __init__(self, name: str, recorder: Recorder) -> None:
         self._name = name
-        self._wire = wire
-        self._records = records
-        self._cluster = cluster
-        self._world = wire.world
-        self._dice = wire.world.dice
+        self._recorder = recorder
+        self._cluster = recorder.cluster
+        self.world = recorder.world
+        self._dice = recorder.world.dice
         self._number = 0
         self._renewals_left = 0
         self._next_lease_soon()
 
     def _next_lease_soon(self) -> None:
-        self._world.after(self._dice.uniform(0.1, 2.0), self._grant)
+        self.world.after(self._dice.uniform(0.1, 2.0), self._grant)
 
     def _grant(self) -> None:
         if self._cluster.is_quiet:
             return
         self._number += 1
         lease = self._dice.getrandbits(40) + 1
-        asked = self._world.now
+        asked = self.world.now
         request = rpc_pb2.LeaseGrantRequest(ID=lease, TTL=self._dice.choice((1, 3, 5)))
 
         def granted(operation: Operation) -> None:
@@ -44,20 +38,17 @@ class LeaseClient:
                 self._next_lease_soon()
                 return
             record = LeaseRecord(lease, response.TTL, asked)
-            self._records.leases[lease] = record
+            self._recorder.records.leases[lease] = record
             self._renewals_left = self._dice.choice((0, 1, 4, 10))
             self._put(record)
 
-        issue(self._wire, self._records, self._cluster, self._name, request, granted)
+        self._recorder.ask(self._name, request, granted)
 
     def _put(self, record: LeaseRecord) -> None:
         key = b"l/%s" % self._name.encode()
         value = b"%s.%d" % (self._name.encode(), self._number)
         request = rpc_pb2.PutRequest(key=key, value=value, lease=record.lease)
-        issue(
-            self._wire,
-            self._records,
-            self._cluster,
+        self._recorder.ask(
             self._name,
             request,
             lambda _: self._hold_on(record),
@@ -67,13 +58,16 @@ class LeaseClient:
         if self._renewals_left > 0 and not self._cluster.is_quiet:
             self._renewals_left -= 1
             pause = record.ttl_s * self._dice.choice((0.1, 0.4, 0.95))
-            self._world.after(pause, _Renewal, self, record)
+            self.world.after(pause, self._renew, record)
         elif self._dice.random() < 0.2:
             record.may_be_revoked = True
             request = rpc_pb2.LeaseRevokeRequest(ID=record.lease)
-            issue(self._wire, self._records, self._cluster, self._name, request, self._revoked)
+            self._recorder.ask(self._name, request, self._revoked)
         else:
             self._next_lease_soon()
+
+    def _renew(self, record: LeaseRecord) -> None:
+        _Renewal(self, record)
 
     def _revoked(self, operation: Operation) -> None:
         if operation.fate is Fate.OK:
@@ -83,15 +77,18 @@ class LeaseClient:
     def renew_with(self, renewal: "_Renewal") -> StreamRequest:
         """Open a stream for one renewal at any member."""
         machine = self._cluster.machines[self._cluster.any_member()]
-        stream = StreamRequest(
-            self._wire, machine, "/etcdserverpb.Lease/LeaseKeepAlive", renewal, message_s=0.0001
+        return StreamRequest(
+            self._recorder.wire,
+            machine,
+            "/etcdserverpb.Lease/LeaseKeepAlive",
+            renewal,
+            message_s=0.0001,
         )
-        return stream
 
     def renewed(self, record: LeaseRecord, asked: float, ttl_s: int) -> None:
         """Judge and remember an answer."""
-        now, oracle = self._world.now, self._cluster.oracle
-        self._world.log(self._name, "renewed", record.lease, "asked", asked, "ttl", ttl_s)
+        now, oracle = self.world.now, self._cluster.oracle
+        self.world.log(self._name, "renewed", record.lease, "asked", asked, "ttl", ttl_s)
         if ttl_s > 0:
             oracle.note("lease renewed")
             record.renewals.append((asked, now))
@@ -114,12 +111,12 @@ class _Renewal:
     def __init__(self, client: LeaseClient, record: LeaseRecord) -> None:
         self._client = client
         self._record = record
-        self._asked = client._world.now  # its other half
+        self._asked = client.world.now
         self._is_over = False
         self._stream = client.renew_with(self)
         request = rpc_pb2.LeaseKeepAliveRequest(ID=record.lease)
         self._stream.request(request.SerializeToString())
-        client._world.after(_RENEWAL_TIMEOUT_S, self._give_up)
+        client.world.after(_RENEWAL_TIMEOUT_S, self._give_up)
 
     def received(self, message: bytes, sent_state: int) -> None:
         if not self._is_over:

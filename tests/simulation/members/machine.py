@@ -39,8 +39,12 @@ class _ObservedHost(ConsensusHost):
         self._host = host
         self._me = me
         self._oracle = oracle
-        self.send = host.send
-        self.membership_changed = host.membership_changed
+
+    def send(self, member: MemberId, message: bytes) -> None:
+        self._host.send(member, message)
+
+    def membership_changed(self, membership: Membership) -> None:
+        self._host.membership_changed(membership)
 
     def apply(self, entries: Sequence[Entry]) -> bool:
         is_taken = self._host.apply(entries)
@@ -61,7 +65,7 @@ class _ObservedHost(ConsensusHost):
 class Machine:
     """See the module. `connections` are what clients hold open to its member."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - all that a machine is connected to
         self,
         member_id: MemberId,
         world: World,

@@ -1,20 +1,16 @@
 """Clients that watch: resumed at any member where they ended, read slowly, judged at the end."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from kvstore.base.key_range import KeyRange, prefix_end
-from kvstore.wire.pb import rpc_pb2
 from kvstore.watch import WatchSpec
-from tests.simulation.members.calls import Status, StreamRequest, Wire
+from kvstore.wire.pb import rpc_pb2
+from tests.simulation.members.calls import Status, StreamRequest
+from tests.simulation.members.clients import Recorder
+from tests.simulation.members.machine import Machine
 from tests.simulation.members.oracle import Revision, Violation
-from tests.simulation.members.records import Records
-from tests.support.watch_validators import VALIDATORS, StreamClient, WatchRecord
+from tests.support.watch_validators import VALIDATORS, Seen, StreamClient, WatchRecord
 from tests.support.watch_world import ListHistory
-
-if TYPE_CHECKING:
-    from tests.simulation.members.cluster import Cluster
-    from tests.simulation.members.machine import Machine
 
 _RANGES = ((b"k/", prefix_end(b"k/")), (b"k/0", b""), (b"k/1", b"k/4"), (b"\x00", b"\x00"))
 
@@ -22,13 +18,13 @@ _RANGES = ((b"k/", prefix_end(b"k/")), (b"k/0", b""), (b"k/1", b"k/4"), (b"\x00"
 class WatchClient:
     """One program that wants to know all that happens to some keys, one stream at a time."""
 
-    def __init__(self, name: str, wire: Wire, records: Records, cluster: "Cluster") -> None:
+    def __init__(self, name: str, recorder: Recorder) -> None:
         self._name = name
-        self._wire = wire
-        self._records = records
-        self._cluster = cluster
-        self._world = wire.world
-        self._dice = dice = wire.world.dice
+        self._wire = recorder.wire
+        self._records = recorder.records
+        self._cluster = recorder.cluster
+        self._world = recorder.world
+        self._dice = dice = recorder.world.dice
         self._key, self._range_end = dice.choice(_RANGES)
         self._message_s = dice.choice((0.0001, 0.02, 0.2))
         self._has_second = dice.random() < 0.3
@@ -170,11 +166,10 @@ def _last_wanted(record: WatchRecord, history: Mapping[int, Revision]) -> int:
     return 0
 
 
-def _told(seen: object) -> int:
+def _told(seen: Seen) -> int:
     """Return up to which revision a response told everything."""
-    events, header = seen.events, seen.header_revision  # type: ignore[attr-defined]
-    return events[-1].kv.mod_revision if events else header
+    return seen.events[-1].kv.mod_revision if seen.events else seen.header_revision
 
 
-def _compact_revision(machine: "Machine") -> int:
+def _compact_revision(machine: Machine) -> int:
     return machine.node.member.machine.store.compact_revision
