@@ -262,6 +262,22 @@ class Target:
         major, minor, _ = outcome.response.version.split(".", 2)
         return int(major), int(minor)
 
+    def wait_until_versions_are_decided(self, timeout_s: float = 20.0) -> None:
+        """Wait until every member says the storage version of its release, if it says any.
+
+        A fresh etcd cluster starts with that of the release before, for the first seconds.
+        """
+        deadline = time.monotonic() + timeout_s
+        for member in range(len(self.endpoints)):
+            while True:
+                response = self.call("Status", rpc_pb2.StatusRequest(), member).response
+                assert isinstance(response, rpc_pb2.StatusResponse), response
+                line = response.version.rpartition(".")[0]
+                if response.storageVersion in ("", f"{line}.0"):
+                    break
+                assert time.monotonic() < deadline, f"{self.name}: {response.storageVersion}"
+                time.sleep(0.1)
+
     def wait_until_watchers_are_synced(self, timeout_s: float = 10.0) -> None:
         """Wait until no watcher of any member still catches up from history."""
         deadline = time.monotonic() + timeout_s

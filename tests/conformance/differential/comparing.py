@@ -54,18 +54,14 @@ class Identity:
 class Normaliser:
     """Masks the unary responses of one target."""
 
-    def __init__(
-        self, *, is_reference: bool, differences: frozenset[Allowed], lease_aliases: dict[int, int]
-    ) -> None:
+    def __init__(self, *, differences: frozenset[Allowed], lease_aliases: dict[int, int]) -> None:
         """Prepare for one target.
 
         Args:
-            is_reference: whether its answers are taken as they are.
-            differences: those that apply to this target.
+            differences: those in which this target differs from the reference.
             lease_aliases: this target's id of a lease → the id by which both are compared.
         """
         self.identity = Identity()
-        self._is_reference = is_reference
         self._differences = differences
         self._lease_aliases = lease_aliases
 

@@ -28,29 +28,62 @@ from tests.support.target import Outcome, Target
 CONSENSUS = frozenset({"Put", "DeleteRange", "Txn", "Compact", "LeaseGrant", "LeaseRevoke"})
 """Decided by the log; all else may answer from a member's own state, so a barrier goes first."""
 
+COMPACTED = ("OUT_OF_RANGE", "etcdserver: mvcc: required revision has been compacted")
+COMPACTIONS_KEPT = 10
+REFUSALS_OF_TXN = frozenset(
+    {
+        COMPACTED,
+        ("OUT_OF_RANGE", "etcdserver: mvcc: required revision is a future revision"),
+        ("INVALID_ARGUMENT", "etcdserver: key not found"),
+        ("NOT_FOUND", "etcdserver: requested lease not found"),
+    }
+)
+"""What may stop a transaction once its shape was found to be right."""
+
 
 class Run:
     """Two targets, everything known about them, and the watch streams open on both."""
 
-    def __init__(self, reference: Target, candidate: Target, statistics: Statistics) -> None:
-        version = candidate.version()
-        differences = frozenset(entry for entry in Allowed if entry.applies(version))
+    def __init__(
+        self,
+        reference: Target,
+        candidate: Target,
+        statistics: Statistics,
+        *,
+        is_compared_with_itself: bool,
+    ) -> None:
+        """Open the streams of both.
+
+        Args:
+            reference: a cluster of the real etcd.
+            candidate: the cluster under test.
+            statistics: what is counted in.
+            is_compared_with_itself: whether both are the same program.
+        """
+        version = reference.version()
+        remaining = frozenset(entry for entry in Allowed if entry.remains(version))
+        differences = frozenset[Allowed]() if is_compared_with_itself else remaining
         self._statistics = statistics
         self.differences = differences
+        self.habits = remaining - differences
+        """Entries of the table in which both sides do what the old reference does."""
+        self._remaining = remaining
         self._aliases: dict[int, int] = {}
         """The candidate's id of a lease that servers named themselves → the reference's."""
         self._targets = (reference, candidate)
         self._normalisers = (
-            Normaliser(is_reference=True, differences=frozenset(), lease_aliases={}),
-            Normaliser(is_reference=False, differences=differences, lease_aliases=self._aliases),
+            Normaliser(differences=frozenset(), lease_aliases={}),
+            Normaliser(differences=differences, lease_aliases=self._aliases),
         )
         self.known = Known(member_count=len(reference.endpoints))
         self._sides = [
-            Side(target, normaliser.identity, allowed, History(target))
-            for target, normaliser, allowed in zip(
-                self._targets, self._normalisers, (frozenset[Allowed](), differences), strict=True
+            Side(target, normaliser.identity, habits, History(target))
+            for target, normaliser, habits in zip(
+                self._targets, self._normalisers, (remaining, self.habits), strict=True
             )
         ]
+        self._compactions: list[int] = []
+        """Revisions of which etcd 3.6 may still know the hash from before their compaction."""
         self._compared_revision = 0
         self._closed_fragments = 0
         self._streams = [self._new_stream(number) for number in range(STREAMS)]
@@ -116,20 +149,20 @@ class Run:
 
     def _unary(self, operation: Unary) -> None:
         self._statistics.count_request(operation.rpc, operation.request)
-        if operation.instead is not None:
+        if operation.instead is not None and operation.instead[0] in self._remaining:
             self._expect_ours(operation, *operation.instead)
             return
         if isinstance(operation.request, rpc_pb2.CompactionRequest):
             # A watcher still catching up would be cancelled on one side or on both.
             for target in self._targets:
                 target.wait_until_watchers_are_synced()
-        if operation.rpc not in CONSENSUS:
+        if operation.rpc not in CONSENSUS or _is_local_txn(operation.request):
             for target in self._targets:
                 target.barrier(operation.member)
         reference, candidate = self._ask_both(operation)
-        if self._is_hash_at_compact_revision(operation):
-            self._expect_hash(candidate)
-        else:
+        if self._is_hash_of_compaction(operation):
+            self._expect_hash(operation.request, candidate)
+        elif not self._is_other_refusal_of_txn(operation, reference, candidate):
             compare_outcomes(
                 self._normalisers[0].normalise(operation, reference),
                 self._normalisers[1].normalise(operation, candidate),
@@ -153,17 +186,43 @@ class Run:
         self._statistics.differences[difference] += 1
         self._statistics.errors[f"{outcome.code} {outcome.text}"] += 1
 
-    def _is_hash_at_compact_revision(self, operation: Unary) -> bool:
+    def _is_other_refusal_of_txn(
+        self, operation: Unary, reference: Outcome, candidate: Outcome
+    ) -> bool:
+        difference = Allowed.FIRST_REFUSAL_OF_TXN
+        if (
+            difference not in self.differences
+            or operation.rpc != "Txn"
+            or reference == candidate
+            or not REFUSALS_OF_TXN.issuperset(
+                ((reference.code, reference.text), (candidate.code, candidate.text))
+            )
+        ):
+            return False
+        self._statistics.differences[difference] += 1
+        return True
+
+    def _is_hash_of_compaction(self, operation: Unary) -> bool:
         return (
             Allowed.HASH_AT_COMPACT_REVISION in self.differences
             and isinstance(operation.request, rpc_pb2.HashKVRequest)
-            and operation.request.revision == self.known.compact_revision
+            and operation.request.revision in self._compactions
         )
 
-    def _expect_hash(self, candidate: Outcome) -> None:
-        response = candidate.response
-        if not isinstance(response, rpc_pb2.HashKVResponse) or not response.hash:
-            raise Mismatch(f"HashKV at the compact revision: {describe(candidate)}")
+    def _expect_hash(self, request: Message, candidate: Outcome) -> None:
+        assert isinstance(request, rpc_pb2.HashKVRequest)
+        compacted, response = self.known.compact_revision, candidate.response
+        if 0 < request.revision < compacted:
+            is_right = (candidate.code, candidate.text) == COMPACTED
+        else:
+            is_right = (
+                isinstance(response, rpc_pb2.HashKVResponse)
+                and bool(response.hash)
+                and response.compact_revision == compacted
+                and response.hash_revision == (request.revision or self.known.revision)
+            )
+        if not is_right:
+            raise Mismatch(f"HashKV at a compacted revision: {describe(candidate)}")
         self._statistics.differences[Allowed.HASH_AT_COMPACT_REVISION] += 1
 
     def _translate(self, request: Message) -> Message:
@@ -192,6 +251,7 @@ class Run:
         match request, reference.response, candidate.response:
             case rpc_pb2.CompactionRequest(), _, _:
                 known.compact_revision = request.revision
+                self._compactions = [*self._compactions, request.revision][-COMPACTIONS_KEPT:]
             case rpc_pb2.LeaseGrantRequest(), rpc_pb2.LeaseGrantResponse() as theirs, ours:
                 assert isinstance(ours, rpc_pb2.LeaseGrantResponse)
                 if request.ID:
@@ -281,6 +341,13 @@ class Run:
         self._statistics.fragmented_responses = self._closed_fragments + sum(
             stream.fragmented_responses for stream in self._streams
         )
+
+
+def _is_local_txn(request: Message) -> bool:
+    """Whether a member answers this transaction from what it has: no barrier, no log."""
+    return isinstance(request, rpc_pb2.TxnRequest) and all(
+        op.request_range.serializable for op in (*request.success, *request.failure)
+    )
 
 
 def _generic(text: str) -> str:

@@ -184,6 +184,14 @@ class SideStream:
             return self.progress[before]
         raise Mismatch(f"{self.name}: no progress though every watcher is synced")
 
+    def answers_progress(self) -> bool:
+        """Ask for progress once; whether that is answered before what is asked next."""
+        self.fence()  # answers to progress requests that were repeated come before
+        before = len(self.progress)
+        self.send(rpc_pb2.WatchRequest(progress_request=rpc_pb2.WatchProgressRequest()))
+        self.fence()
+        return len(self.progress) > before
+
     def close(self) -> None:
         self._stream.close()
 
@@ -257,7 +265,8 @@ class Side:
 
     target: Target
     identity: Identity
-    differences: frozenset[Allowed]
+    habits: frozenset[Allowed]
+    """Entries of the table in which this target does what is said of the reference."""
     history: History
 
 
@@ -269,6 +278,7 @@ class StreamPair:
         self._member = member
         self._streams = [SideStream(side.target, member, side.identity) for side in sides]
         self.has_unsynced = False
+        self._differences = sides[0].habits - sides[-1].habits
 
     @property
     def watch_ids(self) -> list[int]:
@@ -289,7 +299,8 @@ class StreamPair:
         for side in self._sides:
             side.target.barrier(self._member)
         answers: list[list[rpc_pb2.WatchResponse]] = []
-        if request.start_revision < 0:
+        is_lost = Allowed.NEGATIVE_START_REVISION in self._sides[0].habits
+        if request.start_revision < 0 and is_lost:
             return self._open_at_negative(request)
         for side, stream in self._pairs():
             stream.send(rpc_pb2.WatchRequest(create_request=request))
@@ -305,7 +316,7 @@ class StreamPair:
     ) -> tuple[str | None, Allowed | None]:
         """The reference may lose events of such a watcher: only the candidate is asked."""
         difference, text = Allowed.NEGATIVE_START_REVISION, "etcdserver: mvcc: required revision"
-        if difference not in self._sides[-1].differences:
+        if difference not in self._differences:
             return None, None
         stream = self._streams[-1]
         stream.send(rpc_pb2.WatchRequest(create_request=request))
@@ -337,9 +348,7 @@ class StreamPair:
         start = request.start_revision
         if start and start < compact_revision:
             compacted = stream.take_control("compacted")
-            if Allowed.ID_OF_COMPACTED_WATCH in self._sides[-1].differences and (
-                side is self._sides[0]
-            ):
+            if Allowed.ID_OF_COMPACTED_WATCH in self._differences and side is self._sides[0]:
                 cancel = rpc_pb2.WatchCancelRequest(watch_id=created.watch_id)
                 stream.send(rpc_pb2.WatchRequest(cancel_request=cancel))
                 stream.take_control("second canceled")
@@ -350,7 +359,7 @@ class StreamPair:
             start=start or current + 1,
             replayed_until=current if is_replay else 0,
             compact_revision=compact_revision,
-            misses_tombstone=Allowed.TOMBSTONE_AT_COMPACT_REVISION not in side.differences,
+            misses_tombstone=Allowed.TOMBSTONE_AT_COMPACT_REVISION in side.habits,
         )
         if is_replay:
             self.has_unsynced = True
@@ -372,24 +381,20 @@ class StreamPair:
             raise Mismatch(f"reference: {answers[0]}\ncandidate: {answers[-1]}")
 
     def ask_progress(self, revision: int) -> Allowed | None:
-        """Ask both, and compare; where only 3.5 answers, check that the candidate is silent."""
+        """Ask both, and compare; where no progress is due, who must be silent is checked to be."""
         watchers = self._streams[0].watchers.values()
         is_due = bool(watchers) and all(
             watcher.request.start_revision <= revision for watcher in watchers
         )
         silent = Allowed.PROGRESS_WITHOUT_SYNCED_WATCHERS
-        if not is_due and silent in self._sides[-1].differences:
-            stream = self._streams[-1]
-            stream.fence()  # answers to progress requests that were repeated come before
-            before = len(stream.progress)
-            stream.send(rpc_pb2.WatchRequest(progress_request=rpc_pb2.WatchProgressRequest()))
-            stream.fence()
-            if len(stream.progress) > before:
-                starts = sorted(watcher.request.start_revision for watcher in watchers)
-                raise Mismatch(
-                    f"{stream.name}: progress at revision {revision}, watchers from {starts}"
-                )
-            return silent
+        if not is_due and silent not in self._sides[-1].habits:
+            for side, stream in self._pairs():
+                if silent not in side.habits and stream.answers_progress():
+                    starts = sorted(watcher.request.start_revision for watcher in watchers)
+                    raise Mismatch(
+                        f"{stream.name}: progress at revision {revision}, watchers from {starts}"
+                    )
+            return silent if silent in self._differences else None
         answers = []
         for side, stream in self._pairs():
             side.target.barrier(self._member)
