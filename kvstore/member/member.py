@@ -81,7 +81,6 @@ class Member(ConsensusHost):
         """Whether this member may not vote."""
         self._view: ReadView | None = None
         self._applying: Iterator[None] | None = None
-        self._live_bytes: int | None = None
         self._proposals = Proposals(config.member_id, incarnation, config.limits)
         self._relay = Relay(config.limits.forwarded_bytes_max)
         self._no_leader_since: float | None = clock.monotonic()
@@ -151,12 +150,6 @@ class Member(ConsensusHost):
             self._view = self.machine.store.view()
         return self._view
 
-    def live_bytes(self) -> int:
-        """Return the bytes that the keyspace uses, as of the last turn that changed it."""
-        if self._live_bytes is None:
-            self._live_bytes = self.machine.backend.live_bytes
-        return self._live_bytes
-
     def seconds_without_leader(self) -> float:
         """Return for how long no leader has been known here; 0 while one is."""
         if self._no_leader_since is None:
@@ -219,7 +212,6 @@ class Member(ConsensusHost):
 
     def close_view(self) -> None:
         """Let go of the pinned view after a change; the next look opens a fresh one."""
-        self._live_bytes = None
         if self._view is not None:
             self._view.close()
             self._view = None

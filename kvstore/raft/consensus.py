@@ -153,8 +153,16 @@ class Consensus(Protocol):
         """The link to `member` is down; what was in flight may be lost."""
         ...
 
-    def turn(self) -> None:
-        """Do what is due: elect, commit, apply, send. Cheap when nothing is."""
+    def turn(self, *, announces_commit: bool = True) -> None:
+        """Do what is due: elect, commit, apply, send. Cheap when nothing is.
+
+        A new commit index reaches the followers with the next append in any case;
+        `announces_commit` sends it at once, to those that miss nothing else.
+        """
+        ...
+
+    def announce_commit(self) -> None:
+        """As a leader, tell the commit index to every follower that has not been told."""
         ...
 
     def log_durable(self) -> None:

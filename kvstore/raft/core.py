@@ -62,6 +62,10 @@ class Core(Protocol):
 
     def send(self, member: MemberId, message: PeerMessage) -> None: ...
 
+    def announce_soon(self) -> None:
+        """Tell the commit index in this turn: somebody waits for it."""
+        ...
+
     def see_term(self, term: Term) -> None:
         """Follow a higher term (Raft figure 2, rules for all servers); ignore a lower one."""
         ...

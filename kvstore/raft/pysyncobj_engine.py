@@ -158,6 +158,7 @@ class PySyncObjEngine(library.SyncObj):
         )
         self._is_applying = False
         self._is_started = False
+        self._is_announcement_due = False
         self._enter()
         outlet = _Outlet()
         super().__init__(
@@ -270,7 +271,7 @@ class PySyncObjEngine(library.SyncObj):
         self._follow_membership()
         self._report()
 
-    def turn(self) -> None:
+    def turn(self, *, announces_commit: bool = True) -> None:
         """Elect, commit, apply, send. Take the peers' messages first, then propose, then this."""
         assert not self._is_applying, "an earlier apply failed"
         self._enter()
@@ -279,11 +280,20 @@ class PySyncObjEngine(library.SyncObj):
         if self.is_leader:
             self._transfer.advance()
             self._reads.lead()
-            self._replicate(is_heartbeat=False)
+            self._replicate(
+                is_heartbeat=False, announces_commit=announces_commit or self._is_announcement_due
+            )
         else:
             self._following.acknowledge()
             self._reads.ask()
+        self._is_announcement_due = False
         self._report()
+
+    def announce_commit(self) -> None:
+        """Tell the commit index to every follower that has not been told."""
+        self._enter()
+        if self.is_leader:
+            self._replicate(is_heartbeat=False, announces_commit=True)
 
     def log_durable(self) -> None:
         """Take over the durable index; a follower acknowledges at once."""
@@ -526,14 +536,18 @@ class PySyncObjEngine(library.SyncObj):
 
     def _SyncObj__sendAppendEntries(self) -> None:
         self._SyncObj__newAppendEntriesTime = _Step.now + self.timing.heartbeat_s
-        self._replicate(is_heartbeat=True)
+        self._replicate(is_heartbeat=True, announces_commit=True)
 
-    def _replicate(self, *, is_heartbeat: bool) -> None:
+    def announce_soon(self) -> None:
+        """Tell the commit index in this turn."""
+        self._is_announcement_due = True
+
+    def _replicate(self, *, is_heartbeat: bool, announces_commit: bool) -> None:
         messages, behind = self._window.messages(
             self._reachable,
             self._SyncObj__raftNextIndex,
             self._SyncObj__raftMatchIndex,
-            Announcement(self.term, self.commit_index, is_heartbeat),
+            Announcement(self.term, self.commit_index, is_heartbeat, announces_commit),
         )
         for node, message in messages:
             self._host.send(MemberId(node.id), message)

@@ -78,6 +78,7 @@ class ReadIndex:
             # On a failure the follower learns of the new leader, or asks again.
             if not isinstance(outcome, RpcError):
                 core.send(sender, ReadReply(term, request.request, outcome))
+                core.announce_soon()  # without it the follower would wait for the next append
 
         self.join(reply)
 

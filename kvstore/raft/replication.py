@@ -18,6 +18,8 @@ class Announcement(NamedTuple):
     commit: LogIndex
     is_heartbeat: bool
     """Whether to write also to peers that miss nothing."""
+    announces_commit: bool = True
+    """Whether to write also to peers that miss nothing but the commit index."""
 
 
 class SendWindow(Generic[Peer]):
@@ -49,7 +51,7 @@ class SendWindow(Generic[Peer]):
         Each peer gets what its window allows; one that misses nothing gets an empty append if the
         commit index has moved, or for a heartbeat. Peers at the same position share the bytes.
         """
-        term, commit, heartbeat = now
+        term, commit, heartbeat, announces_commit = now
         if term != self._term:
             self._term = term
             self._started_at, self._announced, self._rejected_at = {}, {}, {}
@@ -66,7 +68,7 @@ class SendWindow(Generic[Peer]):
                 if heartbeat:
                     out.append((peer, encode(Contact(term))))
                 continue
-            is_due = heartbeat or self._announced.get(peer) != commit
+            is_due = heartbeat or (announces_commit and self._announced.get(peer) != commit)
             if following > last and not is_due:
                 continue
             base = max(

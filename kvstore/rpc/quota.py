@@ -9,14 +9,23 @@ from kvstore.base.errors import SpaceExceeded
 from kvstore.member import Member
 from kvstore.wire.pb import rpc_pb2
 
+_ENTRIES_PER_COUNT = 64
+"""Counting live pages costs as much as several puts, so it is not done for each."""
+
 
 class Quota:
-    """One member's view of the quota; raising the alarm makes it the cluster's."""
+    """One member's view of the quota; raising the alarm makes it the cluster's.
+
+    Between two counts of the live pages what this member's own clients add is added up: never too
+    low for them, and other members count what theirs add.
+    """
 
     def __init__(self, member: Member) -> None:
         self._member = member
         self._quota_bytes = member.config.limits.quota_bytes
         self._is_alarm_proposed = False
+        self._estimate_bytes = 0
+        self._count_again_at = 0
 
     def check(self, cost_bytes: int) -> None:
         """Let a request pass that may add `cost_bytes` to the keyspace.
@@ -24,7 +33,15 @@ class Quota:
         Raises:
             SpaceExceeded: it would not fit; the NOSPACE alarm is raised for the cluster.
         """
-        if self._quota_bytes < 0 or self._member.live_bytes() + cost_bytes < self._quota_bytes:
+        if self._quota_bytes < 0:
+            return
+        self._estimate_bytes += cost_bytes
+        applied = self._member.machine.applied.index
+        if self._estimate_bytes < self._quota_bytes and applied < self._count_again_at:
+            return
+        self._count_again_at = applied + _ENTRIES_PER_COUNT
+        self._estimate_bytes = self._member.machine.backend.live_bytes + cost_bytes
+        if self._estimate_bytes < self._quota_bytes:
             return
         self._raise_alarm()
         raise SpaceExceeded

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
+from threading import Thread
 from typing import TypeVar
 
 _Result = TypeVar("_Result")
@@ -24,24 +25,37 @@ class LoopScheduler:
 
 
 class ThreadWorker:
-    """`Worker` with one thread: jobs run in order, their results come back to the loop."""
+    """`Worker` with one thread: jobs run in order, their results come back to the loop.
+
+    Plainer than an executor, whose futures would cost more than many a job.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, name: str) -> None:
         self._loop = loop
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._thread = Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
 
     def submit(
         self, work: Callable[[], _Result], done: Callable[[_Result | BaseException], None]
     ) -> None:
         """Run `work` in the thread, then `done` on the loop."""
 
-        def finished(future: Future[_Result]) -> None:
-            failure = future.exception()
-            result = future.result() if failure is None else failure
+        def job() -> None:
+            result: _Result | BaseException
+            try:
+                result = work()
+            except BaseException as failure:  # not handled here: `done` gets it
+                result = failure
             self._loop.call_soon_threadsafe(done, result)
 
-        self._executor.submit(work).add_done_callback(finished)
+        self._jobs.put(job)
 
     def close(self) -> None:
-        """Wait for the job under way, drop the others."""
-        self._executor.shutdown(wait=True, cancel_futures=True)
+        """Wait for the jobs that were submitted."""
+        self._jobs.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job()
