@@ -29,6 +29,9 @@ from kvstore.base.limits import Limits
 
 Done = Callable[[Outcome], None]
 
+_new = tuple.__new__
+"""Half the time of calling the class, on the path of every request."""
+
 
 class _Request(NamedTuple):
     kind: int
@@ -76,7 +79,7 @@ class Proposals:
         """
         if self._waiting_bytes > self._limits.forwarded_bytes_max:
             raise TooManyRequests
-        self._waiting.append(_Request(kind, payload, done, deadline, is_leaders))
+        self._waiting.append(_new(_Request, (kind, payload, done, deadline, is_leaders)))
         self._waiting_bytes += len(payload)
 
     def take_batch(self, sent_to: MemberId, *, room: int) -> bytes | None:

@@ -5,7 +5,7 @@ from kvstore.wire.protobuf import encode_varint, message_field, varint_field
 
 
 class ResponseHeaders:
-    """Encoded header fields of one member. Every reply has one, so all that rarely changes is kept."""
+    """Encoded header fields of one member; what rarely changes of them is kept."""
 
     __slots__ = ("_identity", "_term", "_term_field")
 
