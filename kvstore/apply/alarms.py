@@ -20,11 +20,8 @@ class Alarms:
 
     def __init__(self, stored: ReadTxn) -> None:
         self._raised = {_ALARM.unpack(key) for key, _ in stored.scan(Tree.ALARMS)}
-
-    @property
-    def any_raised(self) -> bool:
-        """Whether there is any alarm at all."""
-        return bool(self._raised)
+        self.any_raised = bool(self._raised)
+        """Whether there is any alarm at all; looked at for every operation."""
 
     def is_raised(self, alarm: int) -> bool:
         """Whether any member raised this kind of alarm."""
@@ -48,12 +45,14 @@ class Alarms:
                 if request.alarm == _NONE:
                     return b""
                 self._raised.add(alarm)
+                self.any_raised = True
                 txn.put(Tree.ALARMS, _ALARM.pack(*alarm), b"")
                 return _body([(MemberId(alarm[0]), alarm[1])])
             case _:
                 if alarm not in self._raised:
                     return b""
                 self._raised.remove(alarm)
+                self.any_raised = bool(self._raised)
                 txn.delete(Tree.ALARMS, _ALARM.pack(*alarm))
                 return _body([(MemberId(alarm[0]), alarm[1])])
 

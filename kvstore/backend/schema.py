@@ -27,3 +27,7 @@ class Tree(Enum):
     """(member id, alarm type) -> nothing."""
     META = b"meta"
     """Single values: format version, applied index and term, membership, compact revision, ..."""
+
+
+KEYS, REVISIONS = Tree.KEYS, Tree.REVISIONS
+"""For the paths of every put and read: an enum looks its members up in a tenth of a microsecond."""

@@ -18,7 +18,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from kvstore.backend.backend import Reader, WriteTxn
-from kvstore.backend.schema import Tree
+from kvstore.backend.schema import REVISIONS, Tree
 from kvstore.mvcc import meta
 from kvstore.mvcc.key_value import key_of
 from kvstore.mvcc.layout import (
@@ -72,7 +72,7 @@ def remove_slice(txn: WriteTxn, records_max: int) -> bool:
     removed: set[bytes] = set()
     left, chain = _cut_chain(txn, chain, records_max, removed)
     # Collected before the first deletion: a tree must not change under its scan.
-    records = list(islice(txn.scan_back(Tree.REVISIONS, encode_revision(*above), floor), left))
+    records = list(islice(txn.scan_back(REVISIONS, encode_revision(*above), floor), left))
     at_end = len(records) < left
     for place, record in records:
         if left <= 0:
@@ -84,7 +84,7 @@ def remove_slice(txn: WriteTxn, records_max: int) -> bool:
             continue
         kind, *previous = HISTORY.unpack_from(record)
         if kind != LIVE and above.main < target:
-            txn.delete(Tree.REVISIONS, place)
+            txn.delete(REVISIONS, place)
             _forget_head(txn, key_of(record[HISTORY_BYTES:]), above)
         if previous[0] == target:
             continue  # it stays; the walk meets it next, and what hangs below with it
@@ -120,10 +120,10 @@ def _cut_chain(
         if left <= 0:
             return left, revision
         place = encode_revision(*revision)
-        record = txn.get(Tree.REVISIONS, place)
+        record = txn.get(REVISIONS, place)
         if record is None:
             break
-        txn.delete(Tree.REVISIONS, place)
+        txn.delete(REVISIONS, place)
         removed.add(place)
         left -= 1
         _kind, *previous = HISTORY.unpack_from(record)

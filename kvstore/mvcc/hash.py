@@ -12,7 +12,7 @@ from typing import NamedTuple
 import google_crc32c
 
 from kvstore.backend.backend import SLICE, Reader
-from kvstore.backend.schema import Tree
+from kvstore.backend.schema import REVISIONS
 from kvstore.base.key_range import KeyRange
 from kvstore.mvcc.history import key_values_at
 from kvstore.mvcc.key_value import key_field_of, key_of
@@ -46,7 +46,7 @@ def hash_slices(txn: Reader, *, revision: int, compact_revision: int) -> HashSli
         yield
     crc: int = google_crc32c.value(_BUCKET)
     pieces: list[bytes] = []
-    records = txn.scan(Tree.REVISIONS, end=encode_revision(revision + 1, 0))
+    records = txn.scan(REVISIONS, end=encode_revision(revision + 1, 0))
     for number, (place, record) in enumerate(records, start=1):
         is_live = record[0] == LIVE
         key_value = record[HISTORY_BYTES:]
@@ -72,7 +72,7 @@ def _is_newest(txn: Reader, found: Revision, key: bytes, at: int) -> bool:
         return False
     _kind, main, sub, *_ = HEAD.unpack_from(head)
     while main > at:
-        record = txn.get(Tree.REVISIONS, encode_revision(main, sub))
+        record = txn.get(REVISIONS, encode_revision(main, sub))
         assert record is not None, "a gap in the history that can be read"
         _kind, main, sub = HISTORY.unpack_from(record)
     return found == (main, sub)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from kvstore.backend.backend import SLICE, Reader
-from kvstore.backend.schema import Tree
+from kvstore.backend.schema import REVISIONS
 from kvstore.base.key_range import KeyRange
 from kvstore.mvcc.event import Changes, Event, Previous
 from kvstore.mvcc.key_value import create_revision_of, key_of
@@ -28,7 +28,7 @@ def find_record(txn: Reader, main: int, sub: int, at: int) -> bytes | None:
     """
     get = txn.get
     while True:
-        record = get(Tree.REVISIONS, encode_revision(main, sub))
+        record = get(REVISIONS, encode_revision(main, sub))
         if record is None or main <= at:
             return record
         _kind, main, sub = HISTORY.unpack_from(record)
@@ -58,10 +58,10 @@ def key_values_at(txn: Reader, keys: KeyRange, at: int) -> Iterator[list[bytes]]
                 if kind == LIVE:
                     found.append(head[HEAD_BYTES:])
                 continue
-            record = get(Tree.REVISIONS, encode_revision(main, sub))
+            record = get(REVISIONS, encode_revision(main, sub))
             while record is not None and main > at:
                 _kind, main, sub = HISTORY.unpack_from(record)
-                record = get(Tree.REVISIONS, encode_revision(main, sub))
+                record = get(REVISIONS, encode_revision(main, sub))
                 work += 1
                 if work >= SLICE:
                     yield found
@@ -88,7 +88,7 @@ def changes(
     seen = 0
     start, end = keys
     for place, record in txn.scan(
-        Tree.REVISIONS, encode_revision(revisions.start, 0), encode_revision(revisions.stop, 0)
+        REVISIONS, encode_revision(revisions.start, 0), encode_revision(revisions.stop, 0)
     ):
         main, _sub = Revision.decode(place)
         if main != current:

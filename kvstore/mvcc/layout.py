@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from kvstore.backend.backend import SLICE, Reader, WriteTxn
-from kvstore.backend.schema import Tree
+from kvstore.backend.schema import KEYS, Tree
 from kvstore.mvcc.key_value import key_of
 
 LIVE, TOMBSTONE, DIRECTORY = 0, 1, 2
@@ -57,7 +57,7 @@ class Place(NamedTuple):
 
 def find_place(txn: Reader, key: bytes) -> Place | None:
     """Return the place of `key`, or None if a directory on the way to it is missing."""
-    tree, prefix, depth = Tree.KEYS, b"", 0
+    tree, prefix, depth = KEYS, b"", 0
     # By position: cutting the chunks off a key of a megabyte would copy it thousands of times.
     while len(key) - depth >= CHUNK_BYTES:
         record = txn.get(tree, prefix + key[depth : depth + CHUNK_BYTES])
@@ -69,7 +69,7 @@ def find_place(txn: Reader, key: bytes) -> Place | None:
 
 def make_place(txn: WriteTxn, key: bytes) -> Place:
     """Return the place of `key`, with all directories on the way to it made."""
-    tree, prefix, depth = Tree.KEYS, b"", 0
+    tree, prefix, depth = KEYS, b"", 0
     made = 0
     while len(key) - depth >= CHUNK_BYTES:
         chunk = prefix + key[depth : depth + CHUNK_BYTES]
@@ -86,7 +86,7 @@ def make_place(txn: WriteTxn, key: bytes) -> Place:
 def get_head(txn: Reader, key: bytes) -> bytes | None:
     """Return the head of `key`, which may be a tombstone, or None."""
     if len(key) < CHUNK_BYTES:
-        return txn.get(Tree.KEYS, key)
+        return txn.get(KEYS, key)
     place = find_place(txn, key)
     return None if place is None else txn.get(place.tree, place.key)
 
@@ -94,7 +94,7 @@ def get_head(txn: Reader, key: bytes) -> bytes | None:
 def put_head(txn: WriteTxn, key: bytes, head: bytes) -> None:
     """Store the head of `key`."""
     if len(key) < CHUNK_BYTES:
-        txn.put(Tree.KEYS, key, head)
+        txn.put(KEYS, key, head)
         return
     place = make_place(txn, key)
     txn.put(place.tree, place.key, head)
@@ -103,10 +103,10 @@ def put_head(txn: WriteTxn, key: bytes, head: bytes) -> None:
 def delete_head(txn: WriteTxn, key: bytes) -> None:
     """Forget `key`, and the directories that held nothing else."""
     if len(key) < CHUNK_BYTES:
-        txn.delete(Tree.KEYS, key)
+        txn.delete(KEYS, key)
         return
     path = []
-    tree, prefix, depth = Tree.KEYS, b"", 0
+    tree, prefix, depth = KEYS, b"", 0
     while len(key) - depth >= CHUNK_BYTES:
         place = Place(tree, prefix + key[depth : depth + CHUNK_BYTES])
         record = txn.get(*place)
@@ -124,7 +124,7 @@ def scan_heads(txn: Reader, start: bytes, end: bytes | None) -> Iterator[list[by
     """Yield the heads, tombstones included, of the keys in [start, end), in order, in lists."""
     if txn.count(Tree.LONG_KEYS) == 0 and len(start) < CHUNK_BYTES:
         # Without long keys there are no directories: no record needs a look at its kind.
-        yield from txn.scan_values(Tree.KEYS, start, end)
+        yield from txn.scan_values(KEYS, start, end)
         return
     yield from _scan_directories(txn, start, end)
 
@@ -176,7 +176,7 @@ def _open_level(txn: Reader, prefix: bytes, depth: int, start: bytes, end: bytes
     else:
         # The chunk that leads to an end beyond it still holds keys of the range.
         tree_end = prefix + end[below] + b"\x00"
-    tree = Tree.LONG_KEYS if prefix else Tree.KEYS
+    tree = Tree.LONG_KEYS if prefix else KEYS
     return _Level(txn.scan(tree, prefix + start[below], tree_end), len(prefix), depth, start, end)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from kvstore.backend.backend import SLICE, WriteTxn
-from kvstore.backend.schema import Tree
+from kvstore.backend.schema import KEYS, REVISIONS
 from kvstore.base.errors import Compacted, FutureRevision
 from kvstore.base.key_range import KeyRange
 from kvstore.mvcc import meta
@@ -73,7 +73,7 @@ class KeyspaceWriter:
         main = self._main
         sub = self._sub
         is_short = len(key) < CHUNK_BYTES
-        head = txn.get(Tree.KEYS, key) if is_short else get_head(txn, key)
+        head = txn.get(KEYS, key) if is_short else get_head(txn, key)
         previous: Previous | None = None
         before: bytes | None = None
         old_main = old_sub = 0
@@ -94,11 +94,11 @@ class KeyspaceWriter:
         key_value = encode_key_value(key, create_varint, varint, version, value, lease)
         new_head = _pack_head(LIVE, main, sub, create, version, lease) + key_value
         if is_short:
-            txn.put(Tree.KEYS, key, new_head)
+            txn.put(KEYS, key, new_head)
         else:
             put_head(txn, key, new_head)
         record = _pack_history(LIVE, old_main, old_sub) + key_value
-        txn.append(Tree.REVISIONS, encode_revision(main, sub), record)
+        txn.append(REVISIONS, encode_revision(main, sub), record)
         is_create = create == main
         event = (False, key, key_value, None if is_create else before, is_create)
         self._events.append(_new(Event, event))
@@ -194,7 +194,7 @@ class KeyspaceWriter:
         key_value = encode_tombstone(key, self._main_varint)
         put_head(txn, key, _pack_head(TOMBSTONE, main, sub, 0, 0, 0) + key_value)
         record = _pack_history(TOMBSTONE, old_main, old_sub) + key_value
-        txn.append(Tree.REVISIONS, encode_revision(main, sub), record)
+        txn.append(REVISIONS, encode_revision(main, sub), record)
         self._events.append(Event(True, key, key_value, before, False))  # noqa: FBT003
         self._sub = sub + 1
         return previous
