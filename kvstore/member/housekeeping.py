@@ -50,10 +50,8 @@ class Housekeeping:
 
     def when_removed(self, action: Callable[[], None]) -> None:
         """Call `action` once nothing that is compacted now is left."""
-        if self._removal is None:
-            action()
-        else:
-            self._waiting_for_removal.append(action)
+        self._waiting_for_removal.append(action)
+        self._look_for_removal()
 
     def tick(self) -> None:
         """Start what is due."""
@@ -129,7 +127,11 @@ class Housekeeping:
     def _look_for_removal(self) -> None:
         if self._removal is None:
             self._removal = self._member.machine.store.removal()
-        if self._removal is not None and not self._removal_due:
+        if self._removal is None:
+            waiting, self._waiting_for_removal = self._waiting_for_removal, []
+            for action in waiting:
+                action()
+        elif not self._removal_due:
             self._removal_due = True
             self._member.scheduler.soon(self._remove_slice)
 
@@ -154,10 +156,6 @@ class Housekeeping:
             self._removal = None
             logger.info("finished scheduled compaction")
             self._look_for_removal()
-            if self._removal is None:
-                waiting, self._waiting_for_removal = self._waiting_for_removal, []
-                for action in waiting:
-                    action()
         else:
             self._removal_due = True
             self._member.scheduler.soon(self._remove_slice)

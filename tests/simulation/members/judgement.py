@@ -287,7 +287,7 @@ def _revision_of(compaction: Operation) -> int:
 
 
 def _leases(records: Records, oracle: Oracle, drift: float) -> None:
-    """No key goes by the end of its lease before the time that its client was promised."""
+    """No key goes by the end of its lease before its client was promised; none is renewed after."""
     for revision in sorted(oracle.history):
         entry = oracle.history[revision]
         leases = {
@@ -297,11 +297,12 @@ def _leases(records: Records, oracle: Oracle, drift: float) -> None:
         }
         for lease in sorted(leases & records.leases.keys()):
             record = records.leases[lease]
-            promised = record.promised_until(entry.applied_at, drift=drift)
             oracle.note("lease ended")
-            if not record.may_be_revoked and entry.applied_at < promised:
+            early_s = record.promised_until(entry.applied_at, drift=drift) - entry.applied_at
+            if not record.may_be_revoked and early_s > 0:
                 oracle.fail(
                     "lease_never_shortened",
-                    f"lease {lease} ends at revision {revision}, "
-                    f"{promised - entry.applied_at:.3f} s too early",
+                    f"lease {lease} ends at revision {revision}, {early_s:.3f} s too early",
                 )
+            if any(asked > entry.applied_at for asked, _ in record.renewals):
+                oracle.fail("lease_stays_ended", f"{lease} is renewed after revision {revision}")

@@ -219,6 +219,7 @@ class Machine:
             entropy=entropy,
         )
         self._machine = opened.machine
+        self.journal = opened.journal
         clock = DriftingClock(world, rate=self._rate)
         duration = partial(world.dice.uniform, *profile.disk_s)
         self._log_worker = SimWorker(world, self, duration)

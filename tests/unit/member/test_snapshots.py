@@ -1,0 +1,113 @@
+import pytest
+
+from kvstore.base.errors import Code
+from kvstore.base.limits import Limits
+from kvstore.wire.pb import rpc_pb2
+from tests.simulation.members.calls import Answer, Status
+from tests.simulation.members.machine import Machine
+from tests.support.sim_member_lab import MemberLab
+
+KEYS = 60
+
+
+def lab_with_one_left_behind(frame_bytes: int = 64 * 1024) -> tuple[MemberLab, Machine]:
+    """Return a cluster whose log no longer holds what one follower needs."""
+    lab = MemberLab(
+        3,
+        Limits(
+            wal_segment_bytes=16 * 1024,
+            retained_entries=1,
+            snapshot_entries=1,
+            checkpoint_interval_s=0.2,
+            peer_frame_bytes_max=frame_bytes,
+        ),
+    )
+    leader, follower = lab.leader(), lab.follower()
+    lab.put(leader, b"before", b"1")
+    lab.isolate(follower)
+    for number in range(KEYS):
+        lab.put(leader, b"k%d" % number, b"v" * 100)
+    lab.elapse(1.0)
+    return lab, follower
+
+
+def snapshots_of(lab: MemberLab) -> int:
+    return lab.oracle.counts["snapshot installed"]
+
+
+def test_a_member_that_lags_beyond_the_log_is_brought_up_by_a_snapshot() -> None:
+    lab, follower = lab_with_one_left_behind()
+    lab.network.heal()
+    lab.elapse(3.0)
+    assert snapshots_of(lab) == 1
+    assert lab.value(follower, b"k%d" % (KEYS - 1)) == b"v" * 100
+    lab.put(follower, b"after", b"2")
+    assert lab.value(lab.leader(), b"after") == b"2"
+
+
+@pytest.mark.parametrize("is_power_cut", [False, True], ids=["killed", "power cut"])
+def test_a_member_comes_back_on_the_keyspace_that_was_installed(*, is_power_cut: bool) -> None:
+    lab, follower = lab_with_one_left_behind()
+    lab.network.heal()
+    while not snapshots_of(lab):
+        lab.elapse(0.01)
+    if is_power_cut:
+        follower.cut_power()
+    else:
+        follower.kill()
+    follower.restart()
+    assert follower.node.member.machine.store.revision >= KEYS + 2
+    lab.elapse(1.0)
+    assert lab.value(follower, b"k0") == b"v" * 100
+
+
+def test_a_transfer_that_its_sender_does_not_survive_begins_again_with_the_next_leader() -> None:
+    lab, follower = lab_with_one_left_behind(frame_bytes=300)
+    lab.network.heal()
+    lab.elapse(0.1)
+    assert not snapshots_of(lab)
+    former = lab.leader()
+    former.kill()
+    lab.elapse(10.0)
+    assert snapshots_of(lab)
+    assert lab.value(follower, b"k0") == b"v" * 100
+
+
+def test_a_transfer_to_a_member_that_restarts_begins_again() -> None:
+    lab, follower = lab_with_one_left_behind(frame_bytes=300)
+    lab.network.heal()
+    lab.elapse(0.1)
+    assert not snapshots_of(lab)
+    follower.kill()
+    follower.restart()
+    lab.elapse(10.0)
+    assert snapshots_of(lab)
+    assert lab.value(follower, b"k0") == b"v" * 100
+
+
+def test_a_receiver_without_room_goes_on_and_takes_a_later_snapshot() -> None:
+    lab, follower = lab_with_one_left_behind()
+    follower.fill_disk()
+    lab.network.heal()
+    lab.elapse(3.0)
+    assert follower.is_alive
+    assert not snapshots_of(lab)
+    follower.free_disk()
+    lab.elapse(3.0)
+    assert snapshots_of(lab) == 1
+
+
+def test_what_was_asked_before_a_switch_ends_as_unknown_never_as_refused() -> None:
+    lab, follower = lab_with_one_left_behind(frame_bytes=1000)
+    lab.network.heal()
+    lab.elapse(0.03)
+    answers: list[Answer] = []
+    lab.ask(follower, "KV/Put", rpc_pb2.PutRequest(key=b"asked", value=b"1"), answers)
+    while not snapshots_of(lab):
+        lab.elapse(0.01)
+    lab.elapse(0.5)
+    (answer,) = answers
+    assert lab.value(lab.leader(), b"asked") == b"1"
+    if isinstance(answer, Status):
+        assert answer.code is Code.UNAVAILABLE
+        assert "possibly due to" in answer.text
