@@ -29,13 +29,21 @@ class Mutant:
     takes_away: str
     test: str
     seeds: str
+    members: str
 
     @classmethod
     def read(cls, patch: Path) -> "Mutant":
         """Read a patch's head."""
         takes_away, *lines = patch.read_text().split("\n\n")[0].splitlines()
         head = dict(line.split(": ", 1) for line in lines)
-        return cls(patch.stem, patch, takes_away, head["Test"], head.get("Seeds", ""))
+        return cls(
+            patch.stem,
+            patch,
+            takes_away,
+            head.get("Test", ""),
+            head.get("Seeds", ""),
+            head.get("Members", ""),
+        )
 
 
 def mutants() -> list[Mutant]:
@@ -57,28 +65,29 @@ def judge(mutant: Mutant, *, with_seeds: bool) -> tuple[bool, str]:
         applied = _run(copy, "git", "apply", str(mutant.patch))
         if applied.returncode:
             return False, f"no longer applies: {applied.stderr.strip()}"
-        tested = _run(
-            copy, sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", mutant.test
-        )
-        if tested.returncode != _TEST_FAILED:
-            return False, f"{mutant.test} does not notice: {tested.stdout[-300:]}"
-        notices = [mutant.test.rsplit("::", 1)[-1]]
-        if with_seeds and mutant.seeds:
-            simulated = _run(
-                copy,
-                sys.executable,
-                "-m",
-                "tests.simulation",
-                "--stop",
-                "1",
-                "--seeds",
-                mutant.seeds,
+        notices = []
+        if mutant.test:
+            tested = _run(
+                *(copy, sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"),
+                mutant.test,
             )
+            if tested.returncode != _TEST_FAILED:
+                return False, f"{mutant.test} does not notice: {tested.stdout[-300:]}"
+            notices.append(mutant.test.rsplit("::", 1)[-1])
+        for module, seeds in (
+            ("tests.simulation", mutant.seeds),
+            ("tests.simulation.members", mutant.members),
+        ):
+            if not with_seeds or not seeds:
+                continue
+            simulated = _run(*(copy, sys.executable, "-m", module, "--stop", "1", "--seeds", seeds))
             broken = re.search(r"seed (\d+) breaks ([^:]*)", simulated.stdout)
             ran = re.search(r"failed of (\d+)", simulated.stdout)
             if broken is None or ran is None:
-                return False, f"no seed of {mutant.seeds} notices"
+                return False, f"no seed of {module} {seeds} notices: {simulated.stderr[-300:]}"
             notices.append(f"{broken[2]} by seed {broken[1]}, after {ran[1]} seeds")
+        if not notices:
+            return True, "nobody was asked: run with --seeds"
         return True, "; ".join(notices)
 
 
@@ -97,8 +106,9 @@ def main() -> int:
         for mutant in mutants()
         if not arguments.names or mutant.name.startswith(tuple(arguments.names))
     ]
-    sound = _run(ROOT, sys.executable, "-m", "pytest", "-q", *{each.test for each in chosen})
-    if sound.returncode:
+    tests = {each.test for each in chosen if each.test}
+    sound = _run(ROOT, sys.executable, "-m", "pytest", "-q", *sorted(tests)) if tests else None
+    if sound is not None and sound.returncode:
         print(f"without any patch the tests fail: {sound.stdout[-1000:]}")
         return 1
     for mutant in chosen:
