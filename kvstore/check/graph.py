@@ -1,0 +1,130 @@
+"""Directed graphs with kinds of edges, and the shortest cycles of a given make-up."""
+
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+Node = int
+
+_TRIES_MAX = 500
+"""Edges that a search for the shortest cycle begins with, once it has found one."""
+_LENGTH_MIN = 2
+
+
+class Edge(NamedTuple):
+    """Why `target` comes after `source`."""
+
+    source: Node
+    kind: str
+    target: Node
+    why: str
+
+
+@dataclass(slots=True)
+class Graph:
+    """Edges by their source; the first of several alike is kept."""
+
+    _edges: dict[Node, dict[tuple[str, Node], Edge]] = field(default_factory=dict)
+
+    def add(self, edge: Edge) -> None:
+        """Add an edge; one from a node to itself says nothing, and is left out."""
+        if edge.source != edge.target:
+            self._edges.setdefault(edge.source, {}).setdefault((edge.kind, edge.target), edge)
+            self._edges.setdefault(edge.target, {})
+
+    def edges_from(self, node: Node, kinds: Collection[str]) -> Iterator[Edge]:
+        """Yield the edges of these kinds that leave `node`."""
+        return (edge for edge in self._edges.get(node, {}).values() if edge.kind in kinds)
+
+    def knots(self, kinds: Collection[str]) -> list[frozenset[Node]]:
+        """Return the strongly connected components that hold a cycle of these kinds (Tarjan)."""
+        index: dict[Node, int] = {}
+        low: dict[Node, int] = {}
+        waiting: dict[Node, None] = {}  # in the order of arrival: a stack with quick membership
+        found: list[frozenset[Node]] = []
+        stack: list[tuple[Node, Iterator[Edge]]] = []
+
+        def enter(node: Node) -> None:
+            index[node] = low[node] = len(index)
+            waiting[node] = None
+            stack.append((node, self.edges_from(node, kinds)))
+
+        def leave(node: Node) -> None:
+            stack.pop()
+            if stack:
+                parent = stack[-1][0]
+                low[parent] = min(low[parent], low[node])
+            if low[node] == index[node]:
+                knot = [waiting.popitem()[0]]
+                while knot[-1] != node:
+                    knot.append(waiting.popitem()[0])
+                if len(knot) > 1:
+                    found.append(frozenset(knot))
+
+        for start in self._edges:
+            if start not in index:
+                enter(start)
+            while stack:
+                node, edges = stack[-1]
+                for edge in edges:
+                    if edge.target not in index:
+                        enter(edge.target)
+                        break
+                    if edge.target in waiting:
+                        low[node] = min(low[node], index[edge.target])
+                else:
+                    leave(node)
+        return found
+
+    def shortest_path(
+        self, start: Node, goal: Node, kinds: Collection[str], inside: Collection[Node]
+    ) -> list[Edge] | None:
+        """Return the fewest edges of these kinds from `start` to `goal` that stay `inside`."""
+        if start == goal:
+            return []
+        came_by: dict[Node, Edge] = {}
+        queue = deque([start])
+        while queue:
+            node = queue.popleft()
+            for edge in self.edges_from(node, kinds):
+                target = edge.target
+                if target not in inside or target in came_by or target == start:
+                    continue
+                came_by[target] = edge
+                if target == goal:
+                    return _way_back(came_by, start, goal)
+                queue.append(target)
+        return None
+
+    def short_cycle(self, first: Collection[str], rest: Collection[str]) -> list[Edge] | None:
+        """Return a cycle of one edge of a kind in `first`, the others in `rest`; None if none is.
+
+        It is the shortest, unless there are very many.
+        """
+        best: list[Edge] | None = None
+        tries = _TRIES_MAX
+        for knot in self.knots({*first, *rest}):
+            for edge in self._inside(knot, first):
+                path = self.shortest_path(edge.target, edge.source, rest, knot)
+                if path is not None and (best is None or len(path) + 1 < len(best)):
+                    best = [edge, *path]
+                tries -= 1
+                if best is not None and (len(best) == _LENGTH_MIN or tries <= 0):
+                    return best
+        return best
+
+    def _inside(self, knot: frozenset[Node], kinds: Collection[str]) -> Iterable[Edge]:
+        for node in sorted(knot):
+            for edge in self.edges_from(node, kinds):
+                if edge.target in knot:
+                    yield edge
+
+
+def _way_back(came_by: dict[Node, Edge], start: Node, goal: Node) -> list[Edge]:
+    path = []
+    node = goal
+    while node != start:
+        path.append(came_by[node])
+        node = came_by[node].source
+    return path[::-1]
