@@ -28,6 +28,7 @@ from kvstore.base.ids import LogIndex, MemberId, Term
 from kvstore.member import forwarding
 from kvstore.member.config import MemberConfig
 from kvstore.member.forwarding import Relay
+from kvstore.member.guarded import GuardedScheduler, GuardedWorker
 from kvstore.member.ports import PeerLinks, Scheduler, Worker
 from kvstore.member.proposals import Done, Proposals
 from kvstore.member.reads import Read, Reads
@@ -65,9 +66,9 @@ class Member(ConsensusHost):
         self.machine = machine
         self.incarnation = incarnation
         self.links = links
-        self.scheduler = scheduler
+        self.scheduler: Scheduler = GuardedScheduler(scheduler, self)
         self._wal = wal
-        self._log_worker = log_worker
+        self._log_worker = GuardedWorker(log_worker, self)
         self._stopped = stopped
         self._failure: BaseException | None = None
         self._turn_due = False

@@ -11,6 +11,7 @@ from kvstore.base.errors import Stopped
 from kvstore.base.key_range import KeyRange
 from kvstore.member.bootstrap import OpenedMember
 from kvstore.member.config import MemberConfig
+from kvstore.member.guarded import GuardedWorker, run_guarded
 from kvstore.member.housekeeping import Housekeeping
 from kvstore.member.lease_keeper import LeaseKeeper
 from kvstore.member.member import Member
@@ -69,7 +70,6 @@ class Node:
         """
         self._wal = opened.wal
         self._clock = clock
-        self._scheduler = scheduler
         self._is_catching_up = False
         self.member = member = Member(
             config,
@@ -93,10 +93,11 @@ class Node:
             wake=self._watchers_fell_behind,
         )
         member.publish = self.hub.publish
+        worker = GuardedWorker(disk_worker, member)
         self.keeper = LeaseKeeper(member)
-        self.housekeeping = Housekeeping(member, opened.wal, opened.journal, disk_worker)
+        self.housekeeping = Housekeeping(member, opened.wal, opened.journal, worker)
         self._snapshots = Snapshots(
-            member, opened.keyspaces, opened.applied.generation, self.housekeeping, disk_worker
+            member, opened.keyspaces, opened.applied.generation, self.housekeeping, worker
         )
         self._snapshots.rebase_watches(self.hub, history)
 
@@ -106,11 +107,7 @@ class Node:
 
     def tick(self) -> None:
         """Look at the clock: elect, expire, remind, and start what is due."""
-        self.member.tick()
-        self.keeper.tick()
-        self.hub.tick(self._clock.monotonic())
-        self.housekeeping.tick()
-        self._snapshots.tick()
+        run_guarded(self.member, self._tick)
 
     def stop(self) -> None:
         """Answer and begin nothing any more. The workers may still have jobs under way."""
@@ -122,14 +119,21 @@ class Node:
         self._wal.close()
         self.member.machine.backend.close()
 
+    def _tick(self) -> None:
+        self.member.tick()
+        self.keeper.tick()
+        self.hub.tick(self._clock.monotonic())
+        self.housekeeping.tick()
+        self._snapshots.tick()
+
     def _watchers_fell_behind(self) -> None:
         if not self._is_catching_up:
             self._is_catching_up = True
-            self._scheduler.soon(self._catch_up)
+            self.member.scheduler.soon(self._catch_up)
 
     def _catch_up(self) -> None:
         """Feed the watchers that are behind one slice, and go on in the next iteration."""
         self.hub.catch_up()
         self._is_catching_up = self.hub.has_backlog
         if self._is_catching_up:
-            self._scheduler.soon(self._catch_up)
+            self.member.scheduler.soon(self._catch_up)

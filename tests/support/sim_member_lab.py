@@ -39,6 +39,7 @@ def calm_profile(members: int, limits: Limits) -> Profile:
         disk_s=(0.0005, 0.001),
         limits=limits,
         start_cuts=0.0,
+        switch_cuts=0.0,
     )
 
 

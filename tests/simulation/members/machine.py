@@ -273,6 +273,9 @@ class Machine:
         if self.node.member.machine is not self._machine:
             self._machine = self.node.member.machine
             self._oracle.note("snapshot installed")
+            if self._world.dice.random() < self._profile.switch_cuts:
+                self._oracle.note("fault: power_cut_after_snapshot")
+                self.post(self._world.dice.uniform(0.0, 0.3), self._cut_power_by_chance)
         interval = self._profile.timing.heartbeat_s / _TICKS_PER_HEARTBEAT
         self.post(interval / self._rate, self._tick)
 
@@ -306,6 +309,10 @@ class Machine:
 
     def _exit(self) -> None:
         self.kill()
+        self._restart_later()
+
+    def _cut_power_by_chance(self) -> None:
+        self.cut_power()
         self._restart_later()
 
     def _restart_later(self) -> None:

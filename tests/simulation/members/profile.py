@@ -35,6 +35,8 @@ class Profile:
     weights: dict[str, int]
     start_cuts: float
     """Chance that the power is cut while a member starts."""
+    switch_cuts: float
+    """Chance that it is cut soon after a snapshot was installed."""
 
     @classmethod
     def draw(cls, dice: Random) -> "Profile":
@@ -74,6 +76,7 @@ class Profile:
                 "transfer": dice.choice((0, 1, 2)),
             },
             start_cuts=dice.choice((0.0, 0.3)),
+            switch_cuts=dice.choice((0.0, 0.3)),
         )
 
 

@@ -24,6 +24,7 @@ PROBES = (
     "fault: kill",
     "fault: power_cut",
     "fault: power_cut_all",
+    "fault: power_cut_after_snapshot",
     "fault: pause",
     "fault: partition",
     "fault: partial_partition",
