@@ -74,6 +74,8 @@ class Member(ConsensusHost):
         self._turn_due = False
         self._syncs_in_flight = 0
         self._is_overloaded = False
+        self._is_disk_full = False
+        """Whether the last look found no room to apply; each tick looks again."""
         self._is_announcement_due = False
         self._announced_commit = LogIndex(0)
         self._relayed_index = LogIndex(0)
@@ -228,6 +230,7 @@ class Member(ConsensusHost):
             or self._reads.can_begin
             or (
                 self._applying is None
+                and not self._is_disk_full
                 and self.consensus.applied_index < self.consensus.commit_index
             )
         )
@@ -370,8 +373,11 @@ class Member(ConsensusHost):
         try:
             turn = self.machine.begin_turn(sum(len(entry.data) for entry in entries))
         except StorageFull:
-            logger.exception("disk full: nothing is applied until space is free")
+            if not self._is_disk_full:
+                logger.exception("disk full: nothing is applied until space is free")
+            self._is_disk_full = True
             return False
+        self._is_disk_full = False
         self._applying = self._apply_steps(turn, entries)
         self._go_on_applying()
         return True
