@@ -15,7 +15,6 @@ from kvstore.apply import StateMachine, Turn, meta
 from kvstore.apply.command import BATCH_OVERHEAD_BYTES, batch_id_of, encode_entry
 from kvstore.base.clock import Clock
 from kvstore.base.errors import (
-    NotLeader,
     ProposalConnectionLost,
     ProposalLeaderLost,
     ProtocolError,
@@ -237,7 +236,11 @@ class Member(ConsensusHost):
 
     def _can_propose(self) -> bool:
         if self.is_leader:
-            return self._syncs_in_flight < self.config.limits.entries_in_flight_max
+            # During a transfer everything waits: for the next leader, or for its failure.
+            return (
+                self._syncs_in_flight < self.config.limits.entries_in_flight_max
+                and not self.consensus.is_transferring
+            )
         leader = self.consensus.leader
         return leader is not None and leader != self.id and self.links.is_linked(leader)
 
@@ -268,11 +271,6 @@ class Member(ConsensusHost):
             index = self.consensus.propose(entry)
             if relayed:
                 self._relayed_index = index
-        except NotLeader:
-            # A transfer is under way: the next leader gets these, they are in no log yet.
-            self._refuse(relayed)
-            if own is not None:
-                self._proposals.refused(batch_id_of(own).sequence)
         except StorageFull:
             self._refuse(relayed)
             if own is not None:

@@ -119,6 +119,11 @@ class Consensus(Protocol):
     @property
     def membership(self) -> Membership: ...
 
+    @property
+    def is_transferring(self) -> bool:
+        """Whether this leader is handing its leadership over: it takes no proposals meanwhile."""
+        ...
+
     def propose(self, command: bytes) -> LogIndex:
         """Append a command to the leader's log and return its index.
 
