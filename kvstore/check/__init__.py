@@ -5,18 +5,18 @@ a history goes in, a report comes out; who calls it reads files and owns the clo
 
 Reading order: `history` (the values, and their JSON lines), `verdict`, then a check each:
 
-* `linearizability`: the search, over `models` (register, list-append, mutex) or `etcd_model`,
-  whose state is `keyspace`; `shrink` finds the smallest failing part.
+* `linearizability`: the search, over `models` (register, list-append, mutex) or `etcd_model` with
+  its state, the `keyspace`; `shrink` finds the smallest failing part.
 * `revisions`: the linear-time check of a store that tells its revisions; `real_time` and
   `store_evidence` are its premises, and `watches` and `leases` rest on its replay.
-* `transactions`: cycles among transactions; `versions` orders what they wrote, `graph` finds cycles.
+* `transactions`: cycles among them; `versions` orders what they wrote, `graph` finds the cycles.
 * `locks`: mutual exclusion and fencing tokens.
 
 `report` chooses and words, `timeline` draws, `recorder` notes histories, `jepsen` reads Jepsen's.
 
-Invariants: a violation is only claimed if no correct store could have produced the history, whatever
-became of the operations of unknown outcome. Where that was not decided, the verdict says `unknown`
-and why; never "holds".
+Invariants: a violation is only claimed if no correct store could have produced the history,
+whatever became of the operations of unknown outcome. Where that was not decided, the verdict says
+`unknown` and why; never "holds".
 """
 
 from kvstore.check.history import (

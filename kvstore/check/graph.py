@@ -1,7 +1,7 @@
 """Directed graphs with kinds of edges, and the shortest cycles of a given make-up."""
 
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -39,43 +39,10 @@ class Graph:
 
     def knots(self, kinds: Collection[str]) -> list[frozenset[Node]]:
         """Return the strongly connected components that hold a cycle of these kinds (Tarjan)."""
-        index: dict[Node, int] = {}
-        low: dict[Node, int] = {}
-        waiting: dict[Node, None] = {}  # in the order of arrival: a stack with quick membership
-        found: list[frozenset[Node]] = []
-        stack: list[tuple[Node, Iterator[Edge]]] = []
-
-        def enter(node: Node) -> None:
-            index[node] = low[node] = len(index)
-            waiting[node] = None
-            stack.append((node, self.edges_from(node, kinds)))
-
-        def leave(node: Node) -> None:
-            stack.pop()
-            if stack:
-                parent = stack[-1][0]
-                low[parent] = min(low[parent], low[node])
-            if low[node] == index[node]:
-                knot = [waiting.popitem()[0]]
-                while knot[-1] != node:
-                    knot.append(waiting.popitem()[0])
-                if len(knot) > 1:
-                    found.append(frozenset(knot))
-
+        walk = _Walk(lambda node: self.edges_from(node, kinds))
         for start in self._edges:
-            if start not in index:
-                enter(start)
-            while stack:
-                node, edges = stack[-1]
-                for edge in edges:
-                    if edge.target not in index:
-                        enter(edge.target)
-                        break
-                    if edge.target in waiting:
-                        low[node] = min(low[node], index[edge.target])
-                else:
-                    leave(node)
-        return found
+            walk.visit(start)
+        return walk.knots
 
     def shortest_path(
         self, start: Node, goal: Node, kinds: Collection[str], inside: Collection[Node]
@@ -128,3 +95,48 @@ def _way_back(came_by: dict[Node, Edge], start: Node, goal: Node) -> list[Edge]:
         path.append(came_by[node])
         node = came_by[node].source
     return path[::-1]
+
+
+class _Walk:
+    """Tarjan's walk, without recursion: a long cycle would be too deep for it."""
+
+    def __init__(self, edges_from: Callable[[Node], Iterator[Edge]]) -> None:
+        self.knots: list[frozenset[Node]] = []
+        self._edges_from = edges_from
+        self._index: dict[Node, int] = {}
+        self._low: dict[Node, int] = {}
+        self._waiting: dict[Node, None] = {}
+        """A stack whose members are quickly found: its order is that of arrival."""
+        self._path: list[tuple[Node, Iterator[Edge]]] = []
+
+    def visit(self, start: Node) -> None:
+        """Walk all that can be reached from `start` and was not visited yet."""
+        if start not in self._index:
+            self._enter(start)
+        while self._path:
+            node, edges = self._path[-1]
+            for edge in edges:
+                if edge.target not in self._index:
+                    self._enter(edge.target)
+                    break
+                if edge.target in self._waiting:
+                    self._low[node] = min(self._low[node], self._index[edge.target])
+            else:
+                self._leave(node)
+
+    def _enter(self, node: Node) -> None:
+        self._index[node] = self._low[node] = len(self._index)
+        self._waiting[node] = None
+        self._path.append((node, self._edges_from(node)))
+
+    def _leave(self, node: Node) -> None:
+        self._path.pop()
+        if self._path:
+            parent = self._path[-1][0]
+            self._low[parent] = min(self._low[parent], self._low[node])
+        if self._low[node] == self._index[node]:
+            knot = [self._waiting.popitem()[0]]
+            while knot[-1] != node:
+                knot.append(self._waiting.popitem()[0])
+            if len(knot) > 1:
+                self.knots.append(frozenset(knot))

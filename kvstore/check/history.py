@@ -47,7 +47,7 @@ class Operation:
     """Its place in the history, from 0: the name that reports use."""
     client: str
     kind: str
-    arguments: Fields = field(default=NOTHING)
+    arguments: Fields = field(default_factory=dict)
     invoked: float
     returned: float
     """When the client stopped waiting; `FOREVER` if the history ends before."""

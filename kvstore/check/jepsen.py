@@ -1,8 +1,8 @@
 """Histories of Jepsen: what its `history.edn` says, in our terms.
 
 Understood: `:read :write :cas` on registers, also those of `jepsen.independent`; `:acquire` and
-`:release`; `:txn` of `:r :w :append`. `:fail` is refused, `:info` unknown. Of the nemesis, what begins with
-`start` lasts until the same with `stop`.
+`:release`; `:txn` of `:r :w :append`. `:fail` is refused, `:info` unknown. Of the nemesis, what
+begins with `start` lasts until the same with `stop`.
 """
 
 from collections.abc import Iterable, Iterator

@@ -146,7 +146,7 @@ def _etcd(history: History, budget: Budget) -> list[Finding]:
         findings = [_explained(history, operations, EtcdModel(history), budget)]
         if findings[0].verdict is Verdict.UNKNOWN:
             findings.insert(0, finding)
-    known = replay if finding.verdict is Verdict.HOLDS else None
+    known = None if finding.verdict is Verdict.VIOLATED else replay
     if history.watches:
         findings += check_watches(history, known)
     if any(o.kind in _LEASE_KINDS for o in history.operations):

@@ -91,7 +91,8 @@ class _Picture:
             f"<text x=4 y={_HEAD + _ROW * place + 12}>{escape(row.label)}</text>"
             for place, row in enumerate(self._rows)
         )
-        return f"<svg width=140 height={self._height}><text x=4 y=36 class=s>leader</text>{names}</svg>"
+        leader = "<text x=4 y=36 class=s>leader</text>"
+        return f"<svg width=140 height={self._height}>{leader}{names}</svg>"
 
     def chart(self) -> str:
         """Return the drawing."""

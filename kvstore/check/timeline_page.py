@@ -11,7 +11,8 @@ PAGE = Template("""\
  content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
 <title>history: $verdict</title>
 <style>
-body { font: 14px/1.45 system-ui, sans-serif; margin: 16px 16px 72px; color: #1c2126; background: #fff }
+body { font: 14px/1.45 system-ui, sans-serif; margin: 16px 16px 72px;
+ color: #1c2126; background: #fff }
 h1 { font-size: 20px; margin: 0 0 8px }
 h2 { font-size: 16px; margin: 20px 0 4px }
 ul.findings { list-style: none; padding: 0 }
@@ -49,9 +50,10 @@ $failing
 <h2>The history</h2>
 <p class="key"><span style="background:#2f7fb8;color:#fff">ok</span><span
  style="background:#aab2b8">refused</span><span style="background:#f6dfb0">unknown</span><span
- style="border:2px solid #b3261e">failing part</span><span style="background:#f9dbd3">fault</span><span
- style="background:#d7e8d4">leader's term</span><span id="zoom" hidden><button>−</button> <button>+</button>
-</span></p>
+ style="border:2px solid #b3261e">failing part</span><span
+ style="background:#f9dbd3">fault</span><span
+ style="background:#d7e8d4">leader's term</span><span
+ id="zoom" hidden><button>&minus;</button> <button>+</button></span></p>
 <div class="chart">
 $labels
 <div class="scroll" id="scroll">

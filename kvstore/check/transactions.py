@@ -14,10 +14,11 @@ store's revisions do, where the results name them; else what a transaction read 
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from kvstore.check.graph import Edge, Graph
 from kvstore.check.history import FOREVER, History, Operation, Outcome
-from kvstore.check.micro_operations import micro_operations
+from kvstore.check.micro_operations import MicroOperation, micro_operations
 from kvstore.check.verdict import Finding, Verdict
 from kvstore.check.versions import (
     Transaction,
@@ -97,7 +98,9 @@ def _intermediate(
     reader: Transaction, key: str, values: Sequence[object], versions: Versions
 ) -> Iterator[Finding]:
     writer = versions.writer.get((key, values[-1])) if values else None
-    if writer is not None and writer is not reader and writer.writes[key][-1] != values[-1]:
+    if writer is None or writer is reader:
+        return
+    if writer.writes[key][-1] != values[-1]:
         yield _anomaly(
             "G1b: intermediate read",
             f"#{reader.index} read {values[-1]!r} of {key!r}, which #{writer.index} replaced later "
@@ -108,31 +111,38 @@ def _intermediate(
 
 
 def _not_its_own(transaction: Transaction, *, is_list: bool) -> Iterator[Finding]:
-    """Check what a transaction reads of keys it has read or written before."""
-    expected: dict[str, object] = {}
-    appended: dict[str, tuple[object, ...]] = {}
-    for part in transaction.micro:
-        if not part.is_read and is_list:
-            appended[part.key] = (*appended.get(part.key, ()), part.value)
-            if part.key in expected:
-                before = expected[part.key]
-                expected[part.key] = (*(before if isinstance(before, tuple) else ()), part.value)
-        elif not part.is_read:
-            expected[part.key] = part.value
-        else:
-            seen: object = part.value
-            if is_list:
-                seen = part.value if isinstance(part.value, tuple) else ()
-                own = appended.get(part.key, ())
-                fits = not own or (isinstance(seen, tuple) and seen[-len(own) :] == own)
-            else:
-                fits = True
-            if not fits or expected.setdefault(part.key, seen) != seen:
-                yield _anomaly(
-                    "internal",
-                    f"#{transaction.index} does not see its own reads and writes of {part.key!r}",
-                    transaction,
-                )
+    """Check what a transaction reads of keys that it has read or written before."""
+    is_own = _sees_its_lists if is_list else _sees_its_registers
+    for key in dict.fromkeys(part.key for part in transaction.micro):
+        if not is_own([part for part in transaction.micro if part.key == key]):
+            yield _anomaly(
+                "internal",
+                f"#{transaction.index} does not see its own reads and writes of {key!r}",
+                transaction,
+            )
+
+
+def _sees_its_registers(micro: Sequence[MicroOperation]) -> bool:
+    for before, part in pairwise(micro):
+        if part.is_read and part.value != before.value:
+            return False
+    return True
+
+
+def _sees_its_lists(micro: Sequence[MicroOperation]) -> bool:
+    known: tuple[object, ...] | None = None  # until a read tells how the list began
+    own: tuple[object, ...] = ()
+    for part in micro:
+        if not part.is_read:
+            own = (*own, part.value)
+            continue
+        values = part.value if isinstance(part.value, tuple) else ()
+        if values[len(values) - len(own) :] != own:
+            return False
+        if known is not None and values != known + own:
+            return False
+        known, own = values, ()
+    return True
 
 
 def _lost_updates(versions: Versions) -> Iterator[Finding]:

@@ -117,23 +117,8 @@ def _written(transactions: Sequence[Transaction]) -> Versions:
 def list_versions(transactions: Sequence[Transaction]) -> Versions:
     """Return the versions of lists; each is named by the value appended last."""
     versions = _written(transactions)
-    longest: dict[str, tuple[tuple[Value, ...], Transaction]] = {}
-    reads = [(t, key, values) for t in transactions for key, values in t.lists_read]
-    for transaction, key, values in reads:
-        if len(set(values)) < len(values):
-            versions.problem("duplicate elements", f"{key!r} was read as {values}", transaction)
-        if key not in longest or len(values) > len(longest[key][0]):
-            longest[key] = (values, transaction)
-    for transaction, key, values in reads:
-        known, other = longest[key]
-        if values != known[: len(values)]:
-            versions.problem(
-                "incompatible order",
-                f"{key!r} was read as {list(values)} and as {list(known)}: neither begins the other",
-                transaction,
-                other,
-            )
-    for key, (values, _) in longest.items():
+    longest = _longest_reads(transactions, versions)
+    for key, values in longest.items():
         for version, successor in pairwise((None, *values)):
             versions.follow(key, version, successor)
             versions.observed.add((key, successor))
@@ -146,10 +131,36 @@ def list_versions(transactions: Sequence[Transaction]) -> Versions:
             continue
         for key, appended in transaction.writes.items():
             # What nobody saw came after all that somebody saw, or it would have been seen, too.
-            seen = longest[key][0] if key in longest else ()
+            seen = longest.get(key, ())
             if appended[0] not in seen:
                 versions.follow(key, seen[-1] if seen else None, appended[0])
     return versions
+
+
+def _longest_reads(
+    transactions: Sequence[Transaction], versions: Versions
+) -> dict[str, tuple[Value, ...]]:
+    """Return the longest read of each key, and note the reads that do not begin it."""
+    longest: dict[str, tuple[tuple[Value, ...], Transaction]] = {}
+    reads = [(t, key, values) for t in transactions for key, values in t.lists_read]
+    for transaction, key, values in reads:
+        if len(set(values)) < len(values):
+            versions.problem(
+                "duplicate elements", f"{key!r} was read as {list(values)}", transaction
+            )
+        if key not in longest or len(values) > len(longest[key][0]):
+            longest[key] = (values, transaction)
+    for transaction, key, values in reads:
+        known, other = longest[key]
+        if values != known[: len(values)]:
+            versions.problem(
+                "incompatible order",
+                f"{key!r} was read as {list(values)} and as {list(known)}: "
+                f"neither begins the other",
+                transaction,
+                other,
+            )
+    return {key: values for key, (values, _) in longest.items()}
 
 
 # --- registers

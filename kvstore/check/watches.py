@@ -1,7 +1,8 @@
 """The guarantees of a watch, by the names of docs/guarantees.md, against the replayed history.
 
 Where the operations could not be replayed, the watches are held against each other: what one was
-told of a revision, every other that covers the key must have been told, too.
+told of a revision, every other that covers the key must have been told, too. A replay that stopped
+is certain up to there, since each of its steps was the only one possible.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -27,10 +28,17 @@ class Truth:
     """By revision and key, in the order in which a watch shows them."""
     revisions: tuple[int, ...]
     """The revisions in `events`, ascending."""
-    is_replayed: bool
-    """Whether it comes from the operations, so that order and previous versions are known."""
+    replayed_until: int
+    """Up to here (inclusive) it comes from the operations: nothing is missing, and the order and
+    previous versions are known. What is later comes from the watches themselves."""
     is_compacted: bool
     """Whether previous versions may be gone."""
+
+    def replayed(self, event: Event) -> Event | None:
+        """Return what the operations say of an event; None if they do not tell, or deny it."""
+        if event.revision > self.replayed_until:
+            return None
+        return self.events.get(event.revision, {}).get(event.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +78,7 @@ def check_watches(history: History, replay: Replay | None) -> list[Finding]:
 
     `replay` is None where the operations do not tell what happened.
     """
-    truth = _merged(history) if replay is None else _replayed(history, replay)
+    truth = _truth(history, replay)
     told = [_joined(watch) for watch in history.watches]
     findings = []
     for guarantee, check in _CHECKS.items():
@@ -114,15 +122,19 @@ def _joined(watch: Watch) -> _Told:
 # --- what happened
 
 
-def _replayed(history: History, replay: Replay) -> Truth:
-    events = {
-        revision: {effect.key: _event(revision, effect) for effect in effects}
-        for revision, effects in replay.effects.items()
-    }
+def _truth(history: History, replay: Replay | None) -> Truth:
+    until = 0 if replay is None else replay.last
+    events: dict[int, dict[str, Event]] = {}
+    for revision, effects in replay.effects.items() if replay is not None else ():
+        events[revision] = {effect.key: _event(revision, effect) for effect in effects}
+    for watch in history.watches:
+        for event in watch.events:
+            if event.revision > until:
+                events.setdefault(event.revision, {}).setdefault(event.key, event)
     compacted = any(
         o.kind == "compact" and o.outcome is not Outcome.REFUSED for o in history.operations
     )
-    return Truth(events, tuple(sorted(events)), is_replayed=True, is_compacted=compacted)
+    return Truth(events, tuple(sorted(events)), until, is_compacted=compacted)
 
 
 def _event(revision: int, effect: Effect) -> Event:
@@ -149,14 +161,6 @@ def _previous(before: KeyValue) -> Fields:
     }
 
 
-def _merged(history: History) -> Truth:
-    events: dict[int, dict[str, Event]] = {}
-    for watch in history.watches:
-        for event in watch.events:
-            events.setdefault(event.revision, {}).setdefault(event.key, event)
-    return Truth(events, tuple(sorted(events)), is_replayed=False, is_compacted=True)
-
-
 # --- the guarantees
 
 
@@ -176,7 +180,7 @@ def _ordered(told: _Told, truth: Truth) -> Problem | None:
     for event in told.events:
         if before is not None and event.revision < before.revision:
             return (f"was told of {_name(event)} after {_name(before)}",)
-        if before is not None and truth.is_replayed and event.revision == before.revision:
+        if before is not None and before.revision == event.revision <= truth.replayed_until:
             order = list(truth.events.get(event.revision, {}))
             if {event.key, before.key} <= set(order) and order.index(event.key) < order.index(
                 before.key
@@ -267,8 +271,8 @@ def _bookmarkable(told: _Told, truth: Truth) -> Problem | None:
 
 
 def _is_create(told: _Told, truth: Truth) -> Problem | None:
-    for event in told.events if truth.is_replayed else ():
-        true = truth.events.get(event.revision, {}).get(event.key)
+    for event in told.events:
+        true = truth.replayed(event)
         if true is None or event.is_delete or not event.create_revision:
             continue
         if event.create_revision != true.create_revision:
@@ -280,10 +284,8 @@ def _is_create(told: _Told, truth: Truth) -> Problem | None:
 
 
 def _prev_kv(told: _Told, truth: Truth) -> Problem | None:
-    if not told.watch.wants_previous or not truth.is_replayed:
-        return None
-    for event in told.events:
-        true = truth.events.get(event.revision, {}).get(event.key)
+    for event in told.events if told.watch.wants_previous else ():
+        true = truth.replayed(event)
         if true is None or (event.previous is None and truth.is_compacted):
             continue
         fits = (
