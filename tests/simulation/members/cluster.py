@@ -26,7 +26,7 @@ from tests.support.world import START, World
 
 _CONVERGENCE_S = 120.0
 _CALMING_S = 10.0
-"""What may still be under way once all is healed: client deadlines."""
+"""What may still be under way once all is healed: pauses, client deadlines."""
 _OPERATIONS_MIN = 200
 _FAULTS_MIN = 5
 _EQUAL_TREES = (Tree.KEYS, Tree.LONG_KEYS, Tree.LEASES, Tree.LEASE_KEYS, Tree.ALARMS)

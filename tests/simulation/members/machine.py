@@ -151,7 +151,7 @@ class Machine:
 
     def pause(self, duration_s: float) -> None:
         """Stop the process without its knowledge; its clock goes on."""
-        self._paused_until = self._world.now + duration_s
+        self._paused_until = max(self._paused_until, self._world.now + duration_s)
 
     @property
     def is_paused(self) -> bool:
@@ -185,8 +185,7 @@ class Machine:
         self._keyspaces.fill(is_full=False)
 
     def heal(self) -> None:
-        """End all faults but death."""
-        self._paused_until = 0.0
+        """End all faults but death, and pauses: what has waited must come in its order."""
         self._log_worker.held_until = self._disk_worker.held_until = 0.0
         self.free_disk()
         self._keyspaces.fail_syncs(syncs_fail=False)
