@@ -41,7 +41,7 @@ class EtcdModel:
         if all(_is_about_values_only(operation) for operation in replayed):
             return [
                 Part(f"key {key!r}", initial, tuple(_required(o) for o in group))
-                for key, group in components(replayed, _keys)
+                for key, group in components(replayed, keys_of)
             ]
         return [Part("the keyspace", initial, tuple(self._calls(replayed)))] if replayed else []
 
@@ -133,7 +133,8 @@ def _is_about_values_only(operation: Operation) -> bool:
     )
 
 
-def _keys(operation: Operation) -> Iterable[str]:
+def keys_of(operation: Operation) -> Iterable[str]:
+    """Return the keys that a put, get, delete or txn on single keys names."""
     if operation.kind != "txn":
         return [text(operation.arguments, "key")]
     return _keys_of_txn(operation.arguments)

@@ -6,15 +6,17 @@ result; a read shows the state at the revision it names. If all of that holds, t
 revision, a write before the reads of its revision" is a linearization.
 
 An operation of unknown outcome is placed where a revision has no other writer, if only it fits
-there. Where several differing ones fit, this check says so, and the search decides.
+there. Where several differing ones fit, the likeliest is taken: if all else fits, too, that is an
+explanation. If it does not, the guess may be to blame, and the search has to decide.
 """
 
 from dataclasses import dataclass, field
 
-from kvstore.check.etcd_model import explains
-from kvstore.check.history import History, Operation, Outcome
+from kvstore.check.etcd_model import explains, keys_of
+from kvstore.check.history import FOREVER, History, Operation, Outcome
 from kvstore.check.json_value import Fields, Json, integer, items, mapping
 from kvstore.check.keyspace import Applied, Effect, Keyspace, agrees, apply
+from kvstore.check.lookahead import Lookahead
 from kvstore.check.real_time import Broken, Knowledge, check_floors, check_members, stale
 from kvstore.check.store_evidence import (
     REPLAYED,
@@ -24,6 +26,7 @@ from kvstore.check.store_evidence import (
     expiries,
     is_replayed,
     is_serializable,
+    mentions,
     revision_of,
 )
 from kvstore.check.verdict import Finding, Verdict
@@ -39,9 +42,9 @@ class Replay:
     """The store's changes as the replay found them."""
 
     effects: dict[int, tuple[Effect, ...]] = field(default_factory=dict)
-    """By revision, from `first` to `last` without gaps."""
-    first: int = 2
+    """By revision, up to `last` without gaps."""
     last: int = 1
+    """Up to here (inclusive) nothing else can have happened."""
 
 
 class _Undecided(Exception):
@@ -78,7 +81,8 @@ def check_revisions(history: History) -> tuple[Finding, Replay]:
             summary=f"{check.placed} operations explained, "
             f"replayed up to revision {check.state.revision}",
         )
-    return finding, Replay(check.effects, history.start_revision + 1, check.state.revision)
+    certain = {r: effects for r, effects in check.effects.items() if r < check.guessed_from}
+    return finding, Replay(certain, max(certain, default=history.start_revision))
 
 
 class _Check:
@@ -103,6 +107,10 @@ class _Check:
         )
         self.effects: dict[int, tuple[Effect, ...]] = {}
         self.placed = 0
+        self.guessed_from = FOREVER
+        """The first revision whose writer is a guess."""
+        self._lookahead: Lookahead | None = None
+        self._touched = _touched_by(self._unknown, self._expiries)
 
     def run(self) -> None:
         """Check everything.
@@ -177,7 +185,7 @@ class _Check:
             raise stale(writer, floor, f"wrote revision {revision}")
         applied = apply(self.state, writer.kind, writer.arguments)
         if applied is None or not applied.effects or not agrees(writer.fields, applied.response):
-            raise self._disagrees(writer, applied)
+            raise self._unless_guessed(writer, self._disagrees(writer, applied))
         unlike = next(
             (
                 (key, sights[0])
@@ -224,6 +232,8 @@ class _Check:
                 applied = apply(self.state, candidate.kind, candidate.arguments)
             if applied is not None and applied.effects and explains(applied, seen):
                 found.append((candidate, applied))
+        if not found and self.guessed_from != FOREVER:
+            raise _Undecided(f"guesses left nothing that can have written {revision=}")
         if not found:
             raise Broken(
                 f"revision {revision} has no writer: no operation that can have made it is left",
@@ -232,7 +242,10 @@ class _Check:
             )
         chosen, applied = found[0]
         if any(not _interchangeable(chosen, other) for other, _ in found[1:]):
-            raise _Undecided(f"{len(found)} unknown operations may have written {revision=}")
+            self.guessed_from = min(self.guessed_from, revision)
+            self._lookahead = self._lookahead or Lookahead(self._history, has_written)
+            rank = self._lookahead.rank
+            chosen, applied = min(found, key=lambda pair: rank(revision, pair[1].effects))
         if isinstance(chosen, Operation):
             self._unknown.remove(chosen)
             self.placed += 1
@@ -260,7 +273,7 @@ class _Check:
             if operation.kind == "get":
                 response.pop("revision", None)
             if applied is None or applied.effects or not agrees(operation.fields, response):
-                raise self._disagrees(operation, applied)
+                raise self._unless_guessed(operation, self._disagrees(operation, applied))
 
     def _disagrees(self, operation: Operation, applied: Applied | None) -> Broken:
         revision = revision_of(operation)
@@ -276,6 +289,17 @@ class _Check:
             f"#{operation.index}: {call_text(operation)} -> {short(operation.result)}",
             why,
         )
+
+    def _unless_guessed(self, operation: Operation, broken: Broken) -> Exception:
+        """Return what is known of a misfit: nothing, if a guess may be to blame."""
+        key = operation.arguments.get("key")
+        is_certain = self.guessed_from == FOREVER or (
+            operation.kind in {"get", "put"}
+            and "range_end" not in operation.arguments
+            and self._touched is not None
+            and key not in self._touched
+        )
+        return broken if is_certain else _Undecided(f"a guess may be why {broken.summary}")
 
     def _last_writers(self, operation: Operation) -> list[int]:
         """Return the operations whose writes the result ought to show."""
@@ -344,6 +368,13 @@ def _check_one_writer(revision: int, operations: list[Operation]) -> None:
             [o.index for o in writers],
             *(f"#{o.index}: {call_text(o)}" for o in writers),
         )
+
+
+def _touched_by(unknown: list[Operation], expiries: list[Expiry]) -> set[str] | None:
+    """Return the keys that operations of unknown outcome may change; None if they may be any."""
+    if expiries or any(mentions(o.arguments, frozenset({"range_end"})) for o in unknown):
+        return None
+    return {key for operation in unknown for key in keys_of(operation)}
 
 
 def _interchangeable(one: Operation | Expiry, other: Operation | Expiry) -> bool:

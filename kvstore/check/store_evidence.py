@@ -100,7 +100,7 @@ def contents(history: History) -> dict[int, dict[str, list[Seen]]]:
             note(event.revision, event.key, Seen(content, f"watch {watch.name}", None))
     for operation in history.operations:
         if operation.outcome is Outcome.OK and not flag(operation.arguments, "keys_only"):
-            for key_value in _key_values(operation.fields):
+            for key_value in key_values(operation.fields):
                 revision, key = key_value.get("mod_revision"), key_value.get("key")
                 value = key_value.get("value")
                 if isinstance(revision, int) and isinstance(key, str) and isinstance(value, str):
@@ -110,7 +110,7 @@ def contents(history: History) -> dict[int, dict[str, list[Seen]]]:
     return found
 
 
-def _key_values(fields: Fields) -> Iterator[Fields]:
+def key_values(fields: Fields) -> Iterator[Fields]:
     """Yield the key-values in a response, those in the responses of a txn included."""
     for name in ("kvs", "prev_kvs"):
         value = fields.get(name)
@@ -123,7 +123,7 @@ def _key_values(fields: Fields) -> Iterator[Fields]:
     if isinstance(responses, Sequence) and not isinstance(responses, str):
         for response in responses:
             if isinstance(response, Mapping):
-                yield from _key_values(response)
+                yield from key_values(response)
 
 
 def mentions(value: Json, names: frozenset[str]) -> bool:

@@ -47,7 +47,11 @@ def check_transactions(history: History) -> list[Finding]:
     """
     operations = [o for o in history.operations if o.kind == "transaction"]
     transactions = [Transaction(o, micro_operations(o)) for o in operations]
-    is_list = any(part.function == "append" for t in transactions for part in t.micro)
+    is_list = any(
+        part.function == "append" or isinstance(part.value, tuple)
+        for transaction in transactions
+        for part in transaction.micro
+    )
     versions = list_versions(transactions) if is_list else register_versions(transactions)
     findings = [*versions.problems]
     findings += _impossible_reads(transactions, versions, is_list=is_list)

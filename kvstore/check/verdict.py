@@ -42,7 +42,7 @@ class Budget:
 
     def __init__(
         self,
-        steps: int = 5_000_000,
+        steps: int = 1_000_000,
         *,
         seconds: float | None = None,
         clock: Clock | None = None,

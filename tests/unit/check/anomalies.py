@@ -126,7 +126,9 @@ def stale_header(random: Random, history: History) -> History | None:
 
 
 def lost_key(random: Random, history: History) -> History | None:
-    """A read misses a key that its revision has."""
+    """A read misses a key that its revision has, and that nothing unknown can have deleted."""
+    if any(o.outcome is Outcome.UNKNOWN for o in history.operations):
+        return None
     get = _chosen(random, [o for o in _good(history, "get") if o.fields["kvs"]])
     if get is None:
         return None
@@ -146,13 +148,12 @@ def other_value(random: Random, history: History) -> History | None:
     return changed(history, get.index, result={**get.fields, "kvs": kvs})
 
 
-def lost_previous(random: Random, history: History) -> History | None:
-    """A put says that it replaced nothing, though it did, or something, though it did not."""
+def other_previous(random: Random, history: History) -> History | None:
+    """A put says that it replaced what was never written."""
     put = _chosen(random, [o for o in _good(history, "put") if "prev_kv" in o.fields])
     if put is None:
         return None
-    old = put.fields["prev_kv"]
-    wrong = None if old else {"key": put.arguments["key"], "value": "never written"}
+    wrong = {"key": put.arguments["key"], "value": "never written"}
     return changed(history, put.index, result={**put.fields, "prev_kv": wrong})
 
 
@@ -484,7 +485,7 @@ def stolen_lock(random: Random, history: History) -> History | None:
 
 
 REGISTER = [stale_read, phantom_read, refused_write_read, two_winners, denied_cas]
-STORE = [split_revision, reordered_writes, stale_header, lost_key, other_value, lost_previous]
+STORE = [split_revision, reordered_writes, stale_header, lost_key, other_value, other_previous]
 WATCH = [
     duplicate_event,
     skipped_event,
