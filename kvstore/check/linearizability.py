@@ -10,14 +10,16 @@ Three things keep the search small, and lose nothing:
 
 * An operation that leaves the state as it is, and whose result fits, is placed at once: whatever
   order exists with it later exists with it now.
-* Operations of unknown outcome never have to be placed, so they come last among the choices.
+* Operations of unknown outcome never have to be placed: as few as possible come before a known one.
 * A configuration is not entered if one with the same state, the same known operations and a subset
   of the unknown ones was entered before: that one could do all that this one can.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from itertools import chain
+from typing import Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from kvstore.check.history import FOREVER, Operation, Outcome
 from kvstore.check.verdict import Budget, Finding, Verdict
@@ -82,6 +84,10 @@ class _Node(NamedTuple, Generic[State]):
     state: State
 
 
+_Move: TypeAlias = tuple[tuple[Call[State], ...], _Node[State]]
+"""What to place next, and where it leads."""
+
+
 @dataclass(frozen=True, slots=True)
 class Placed(Generic[State]):
     """How far a search came."""
@@ -113,23 +119,22 @@ class Search(Generic[State]):
         """Search until an order is found, none is left to try, or the budget is spent."""
         count = len(self._required)
         node = _Node(0, 0, 0, self._initial)
-        path: list[Call[State]] = []
+        path: list[tuple[Call[State], ...]] = []
         best: tuple[int, tuple[Call[State], ...], _Node[State]] = (-1, (), node)
-        stack: list[tuple[_Node[State], Iterator[tuple[Call[State], _Node[State]]]]] = []
-        stack.append((node, self._moves(node)))
+        stack = [(node, self._moves(node))]
         while stack:
             node, moves = stack[-1]
             if node.base == count:
-                return Placed(Verdict.HOLDS, tuple(path), node.state, ())
-            for call, child in moves:
+                return Placed(Verdict.HOLDS, tuple(chain.from_iterable(path)), node.state, ())
+            for calls, child in moves:
                 if self._is_new(child):
-                    path.append(call)
+                    path.append(calls)
                     stack.append((child, self._moves(child)))
                     break
             else:
                 depth = node.base + node.window.bit_count()
                 if depth > best[0]:
-                    best = (depth, tuple(path), node)
+                    best = (depth, tuple(chain.from_iterable(path)), node)
                 if self._budget.is_spent:
                     return self._ended(Verdict.UNKNOWN, best)
                 stack.pop()
@@ -144,29 +149,36 @@ class Search(Generic[State]):
         places, _ = self._next_required(node)
         return Placed(verdict, order, node.state, tuple(self._required[i] for i in places))
 
-    def _moves(self, node: _Node[State]) -> Iterator[tuple[Call[State], _Node[State]]]:
-        """Yield what may come next, the likeliest first; ends early when the budget does."""
-        state, spend = node.state, self._budget.spend
+    def _moves(self, node: _Node[State]) -> Iterator[_Move[State]]:
+        """Yield each next required call, after none, one, two ... optional calls that lead to it.
+
+        Ends early when the budget does.
+        """
         places, bound = self._next_required(node)
-        changing = []
-        for place in places:
-            if not spend():
-                return
-            call = self._required[place]
-            after = call.step(state)
-            if after is None:
-                continue
-            if after == state:
-                yield call, self._place(node, place, state)
-                return
-            changing.append((call, place, after))
-        for call, place, after in changing:
-            yield call, self._place(node, place, after)
-        yield from self._optional_moves(node, bound)
+        queue: deque[_Move[State]] = deque([((), node)])
+        while queue:
+            calls, current = queue.popleft()
+            changing, is_settled = [], False
+            for place in places:
+                if not self._budget.spend():
+                    return
+                call = self._required[place]
+                after = call.step(current.state)
+                if after is None:
+                    continue
+                move = ((*calls, call), self._place(current, place, after))
+                if after == current.state:
+                    yield move
+                    is_settled = True
+                    break
+                changing.append(move)
+            if not is_settled:
+                yield from changing
+                queue += self._optional_moves(calls, current, bound)
 
     def _optional_moves(
-        self, node: _Node[State], bound: float
-    ) -> Iterator[tuple[Call[State], _Node[State]]]:
+        self, calls: tuple[Call[State], ...], node: _Node[State], bound: float
+    ) -> Iterator[_Move[State]]:
         for number, call in enumerate(self._optional):
             bit = 1 << number
             if call.invoked > bound or not self._budget.spend():
@@ -175,7 +187,9 @@ class Search(Generic[State]):
                 continue
             after = call.step(node.state)
             if after is not None and after != node.state:
-                yield call, _Node(node.base, node.window, node.taken | bit, after)
+                child = _Node(node.base, node.window, node.taken | bit, after)
+                if self._is_new(child):
+                    yield (*calls, call), child
 
     def _next_required(self, node: _Node[State]) -> tuple[list[int], float]:
         """Return the required calls that no other unplaced one precedes, and their first return."""
