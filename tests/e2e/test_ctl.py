@@ -97,6 +97,8 @@ READS = [
 def test_reads_print_what_etcdctl_prints(command: str, form: str, etcd: ClusterProcess) -> None:
     if command.startswith("endpoint hashkv") and form != "json":
         pytest.skip("3.6 shows one number more")
+    if command in {"member list", "get raw --hex"} and form == "fields":
+        pytest.skip("3.6 leaves a revision of zero out, and shows ids in hex")
     if command == "endpoint health" and form == "table":
         pytest.skip("the width of a column follows the time it took")
     if "-value-only" in command and form != "simple":

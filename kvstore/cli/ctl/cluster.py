@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import click
 from google.protobuf.message import Message
@@ -22,8 +22,15 @@ if TYPE_CHECKING:
 
 Reply = TypeVar("Reply", bound=Message)
 Result = TypeVar("Result")
+Reply_contra = TypeVar("Reply_contra", bound=Message, contravariant=True)
 VERSION = "3.6.12"
 API_VERSION = "3.6"
+
+
+class Fields(Protocol[Reply_contra]):
+    """The lines of one endpoint's reply under `-w fields`."""
+
+    def __call__(self, name: str, reply: Reply_contra, /, *, is_hex: bool) -> list[str]: ...
 
 
 @click.group(cls=GoGroup, help="Membership related commands")
@@ -115,9 +122,9 @@ def _status_row(name: str, reply: rpc_pb2.StatusResponse) -> list[str]:
     ]
 
 
-def _status_fields(name: str, reply: rpc_pb2.StatusResponse) -> list[str]:
+def _status_fields(name: str, reply: rpc_pb2.StatusResponse, *, is_hex: bool) -> list[str]:
     return [
-        *header_lines(reply.header),
+        *header_lines(reply.header, is_hex=is_hex),
         f'"Version" : {quoted(reply.version)}',
         f'"StorageVersion" : {quoted(reply.storageVersion)}',
         f'"DBSize" : {reply.dbSize}',
@@ -126,7 +133,6 @@ def _status_fields(name: str, reply: rpc_pb2.StatusResponse) -> list[str]:
         f'"Leader" : {reply.leader}',
         f'"IsLearner" : {_boolean(on=reply.isLearner)}',
         f'"RaftIndex" : {reply.raftIndex}',
-        f'"RaftTerm" : {reply.raftTerm}',
         f'"RaftAppliedIndex" : {reply.raftAppliedIndex}',
         f'"Errors" : [{" ".join(map(quoted, reply.errors))}]',
         f'"Endpoint" : {quoted(name)}',
@@ -154,9 +160,9 @@ def hashkv(context: click.Context, words: tuple[str, ...], rev: int, *, cluster:
     def row(name: str, reply: rpc_pb2.HashKVResponse) -> list[str]:
         return [name, str(reply.hash), str(reply.hash_revision)]
 
-    def fields(name: str, reply: rpc_pb2.HashKVResponse) -> list[str]:
+    def fields(name: str, reply: rpc_pb2.HashKVResponse, *, is_hex: bool) -> list[str]:
         return [
-            *header_lines(reply.header),
+            *header_lines(reply.header, is_hex=is_hex),
             f'"Endpoint" : {quoted(name)}',
             f'"Hash" : {reply.hash}',
             f'"HashRevision" : {reply.hash_revision}',
@@ -289,7 +295,7 @@ def _show_each(  # noqa: PLR0913  how one endpoint looks in each format
     replies: Sequence[tuple[str, Reply]],
     titles: Sequence[str],
     row: Callable[[str, Reply], list[str]],
-    fields: Callable[[str, Reply], list[str]],
+    fields: "Fields[Reply]",
 ) -> None:
     match running.settings.write_out:
         case "simple":
@@ -299,7 +305,7 @@ def _show_each(  # noqa: PLR0913  how one endpoint looks in each format
             write(dumped([{"Endpoint": name, kind: plain(reply)} for name, reply in replies]))
         case "fields":
             for name, reply in replies:
-                for line in fields(name, reply):
+                for line in fields(name, reply, is_hex=running.settings.is_hex):
                     write(line)
         case "table":
             _print_table(titles, [row(name, reply) for name, reply in replies])

@@ -9,7 +9,7 @@ import click
 from kvstore.base.key_range import ALL_KEYS_FROM, prefix_end
 from kvstore.cli.ctl.failure import Exit, Stop
 from kvstore.cli.ctl.framework import GoCommand, session
-from kvstore.cli.ctl.go_text import integer
+from kvstore.cli.ctl.go_text import integer, quoted
 from kvstore.cli.ctl.session import write
 
 if TYPE_CHECKING:
@@ -72,6 +72,10 @@ def put_request(parameters: dict[str, object], *, may_read: bool) -> "rpc_pb2.Pu
 @click.option("--sort-by", default="", help="CREATE, KEY, MODIFY, VALUE, or VERSION")
 @click.option("--limit", default="0", help="Maximum number of results")
 @click.option("--rev", default="0", help="Specify the kv revision")
+@click.option("--min-create-rev", default="0", help="Minimum create revision")
+@click.option("--max-create-rev", default="0", help="Maximum create revision")
+@click.option("--min-mod-rev", default="0", help="Minimum modification revision")
+@click.option("--max-mod-rev", default="0", help="Maximum modification revision")
 @click.option("--prefix", is_flag=True, help="Get keys with matching prefix")
 @click.option("--from-key", is_flag=True, help="Get keys greater than or equal to the given key")
 @click.option("--keys-only", is_flag=True, help="Get only the keys")
@@ -108,6 +112,10 @@ def get_request(parameters: dict[str, object]) -> "rpc_pb2.RangeRequest":
         revision=_int_flag("rev", parameters),
         keys_only=bool(parameters["keys_only"]),
         count_only=bool(parameters["count_only"]),
+        min_create_revision=_int_flag("min-create-rev", parameters),
+        max_create_revision=_int_flag("max-create-rev", parameters),
+        min_mod_revision=_int_flag("min-mod-rev", parameters),
+        max_mod_revision=_int_flag("max-mod-rev", parameters),
     )
     orders = {"": request.NONE, "ASCEND": request.ASCEND, "DESCEND": request.DESCEND}
     if order not in orders:
@@ -143,7 +151,7 @@ def delete(context: click.Context, /, **parameters: object) -> None:
     running = session(context)
     request = delete_request(parameters)
     if len(_words(parameters)) > 1 and not parameters["is_range"]:
-        _warn_of_range()
+        _warn_of_range(request)
     running.show(running.exchange(calls.delete_call(request)))
 
 
@@ -156,13 +164,14 @@ def delete_request(parameters: dict[str, object]) -> "rpc_pb2.DeleteRangeRequest
     )
 
 
-def _warn_of_range() -> None:
+def _warn_of_range(request: "rpc_pb2.DeleteRangeRequest") -> None:
     """Give a person the time to stop a deletion of more than they meant, as etcdctl 3.6 does."""
     import threading
 
     click.echo(
-        "Warning: every key between the two will be deleted, not only those named. Interrupt "
-        "within 2 seconds to cancel; --range says that it is meant.",
+        f"Warning: Keys between {quoted(request.key)} and {quoted(request.range_end)} will be "
+        "deleted. Please interrupt the command within next 2 seconds to cancel. You can provide "
+        "`--range` flag to avoid the delay.",
         err=True,
     )
     threading.Event().wait(WARNING_S)
@@ -215,7 +224,7 @@ def _words(parameters: dict[str, object]) -> list[bytes]:
 
 
 def _int_flag(name: str, parameters: dict[str, object]) -> int:
-    text = str(parameters[name])
+    text = str(parameters[name.replace("-", "_")])
     try:
         return integer(text)
     except ValueError as error:

@@ -30,9 +30,10 @@ def grant(context: click.Context, words: tuple[str, ...]) -> None:
         raise Stop(Exit.BAD_ARGS, f"bad TTL ({error})") from error
     running = session(context)
     try:
-        running.show(running.exchange(calls.grant(ttl_s, lease_id=0)))
+        reply = running.exchange(calls.grant(ttl_s, lease_id=0))
     except Stop as stop:
         raise _named("failed to grant lease", stop) from stop
+    running.show(reply)
 
 
 @lease.command(help="Revokes leases")
@@ -93,7 +94,8 @@ def keep_alive(context: click.Context, words: tuple[str, ...], *, once: bool) ->
             threading.Event().wait(reply.TTL / 3)
     if once:
         raise Stop(Exit.BAD_CONNECTION, "etcdserver: requested lease not found")
-    write(f"lease {shown(lease_id)} expired or revoked.")
+    if running.settings.write_out == "simple":
+        write(f"lease {shown(lease_id)} expired or revoked.")
 
 
 def _lease_id(words: tuple[str, ...], complaint: str) -> int:

@@ -65,21 +65,21 @@ class Session:
 
     def show(self, message: Message, *, values_only: bool = False) -> None:
         """Print a reply in the format asked for."""
+        is_hex = self.settings.is_hex
         match self.settings.write_out:
             case "simple":
                 from kvstore.cli.ctl.output.simple_format import simple_lines
 
-                is_hex = self.settings.is_hex
                 for line in simple_lines(message, is_hex=is_hex, values_only=values_only):
                     write(line)
             case "json":
                 from kvstore.cli.ctl.output.json_format import json_text
 
-                write(json_text(message))
+                write(json_text(message, is_hex=is_hex))
             case "fields":
                 from kvstore.cli.ctl.output.fields_format import fields_lines
 
-                for text in fields_lines(message):
+                for text in fields_lines(message, is_hex=is_hex):
                     write(text)
             case "protobuf":
                 sys.stdout.buffer.write(message.SerializeToString())

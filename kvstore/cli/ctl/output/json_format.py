@@ -12,7 +12,10 @@ from kvstore.wire.pb import rpc_pb2
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 
 
-def json_text(message: Message) -> str:
+def json_text(message: Message, *, is_hex: bool) -> str:
+    """Return the reply as JSON; `--hex` changes nothing but a list of members."""
+    if is_hex and isinstance(message, rpc_pb2.MemberListResponse):
+        return dumped(_members_in_hex(message))
     return dumped(shaped(message))
 
 
@@ -73,6 +76,28 @@ def plain(message: Message) -> "dict[str, Json]":
         else:
             result[field.name] = shown
     return result
+
+
+def _members_in_hex(message: rpc_pb2.MemberListResponse) -> "dict[str, Json]":
+    header = message.header
+    shown: dict[str, Json] = {
+        "header": {
+            "cluster_id": f"{header.cluster_id:x}",
+            "member_id": f"{header.member_id:x}",
+            "raft_term": header.raft_term,
+        }
+    }
+    if message.members:
+        shown["members"] = [
+            {
+                "ID": f"{member.ID:x}",
+                "name": member.name,
+                "peerURLs": list(member.peerURLs) or None,
+                "clientURLs": list(member.clientURLs) or None,
+            }
+            for member in message.members
+        ]
+    return shown
 
 
 def _single(field: FieldDescriptor, value: "Message | bytes | str | int | bool") -> Json:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 def table_lines(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Yield the lines of a table: titles centred, in capitals; cells to the right."""
-    heads = [title.upper() for title in titles]
+    heads = [title.upper().replace("_", " ") for title in titles]
     widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
     rule = "+".join(["", *("-" * (width + 2) for width in widths), ""])
     yield rule
