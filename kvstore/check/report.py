@@ -123,7 +123,9 @@ def _explained(
     finding, part = linearizable(operations, model, budget)
     if part is None:
         return finding
-    needed = shrunk(part, budget) or finding.operations
+    if budget.is_spent:
+        return finding
+    needed = shrunk(part, budget)
     shown = [operation_text(history.operations[index]) for index in needed[:_SHOWN_MAX]]
     more = len(needed) - len(shown)
     return replace(

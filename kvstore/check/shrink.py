@@ -16,8 +16,7 @@ from kvstore.check.verdict import Budget, Verdict
 State = TypeVar("State")
 
 _STEPS_PER_TRY = 20_000
-_SINGLES_MAX = 64
-"""Operations that are tried one by one, once halving has found no more."""
+_TRIES_MAX = 400
 
 
 def shrunk(part: Part[State], budget: Budget) -> tuple[int, ...]:
@@ -33,18 +32,13 @@ def shrunk(part: Part[State], budget: Budget) -> tuple[int, ...]:
         budget.steps_left -= allowed - max(attempt.steps_left, 0)
         return placed.verdict is Verdict.VIOLATED
 
-    calls = _first_failing_beginning(part.calls, fails)
-    calls = _last_failing_end(calls, fails)
-    required = [call for call in calls if call.completed != FOREVER]
-    if len(required) <= _SINGLES_MAX:
-        for call in required:
-            without = [_relaxed(c) if c is call else c for c in calls]
-            if fails(without):
-                calls = without
-    needed = [call for call in calls if call.completed != FOREVER and call.index is not None]
-    return tuple(
-        call.index for call in sorted(needed, key=lambda c: c.invoked) if call.index is not None
-    )
+    calls = _without_the_needless(_first_failing_beginning(part.calls, fails), fails)
+    needed = [call for call in calls if call.completed != FOREVER]
+    return tuple(c.index for c in sorted(needed, key=_invocation) if c.index is not None)
+
+
+def _invocation(call: Call[State]) -> float:
+    return call.invoked
 
 
 def _relaxed(call: Call[State]) -> Call[State]:
@@ -72,17 +66,22 @@ def _first_failing_beginning(
     return best
 
 
-def _last_failing_end(
+def _without_the_needless(
     calls: Sequence[Call[State]], fails: Callable[[Sequence[Call[State]]], bool]
 ) -> Sequence[Call[State]]:
-    """Relax what returned early, as much of it as the failure does without."""
-    instants = sorted({call.completed for call in calls if call.completed != FOREVER})
-    low, high, best = 0, len(instants) - 1, calls
-    while low <= high:
-        middle = (low + high) // 2
-        attempt = [_relaxed(c) if c.completed <= instants[middle] else c for c in calls]
-        if fails(attempt):
-            best, low = attempt, middle + 1
-        else:
-            high = middle - 1
-    return best
+    """Relax all that the failure does without: halves first, then ever smaller pieces."""
+    tries = _TRIES_MAX
+    size = max(len(calls) // 2, 1)
+    while True:
+        required = [place for place, call in enumerate(calls) if call.completed != FOREVER]
+        for start in range(0, len(required), size):
+            piece = frozenset(required[start : start + size])
+            attempt = [_relaxed(c) if place in piece else c for place, c in enumerate(calls)]
+            tries -= 1
+            if fails(attempt):
+                calls = attempt
+            if tries == 0:
+                return calls
+        if size == 1:
+            return calls
+        size //= 2

@@ -39,7 +39,8 @@ def timeline(report: Report) -> str:
         if finding.verdict is Verdict.VIOLATED
         for index in finding.operations
     )
-    picture = _Picture(history, failing)
+    watches = frozenset(f.watch for f in report.findings if f.verdict is Verdict.VIOLATED)
+    picture = _Picture(history, failing, watches)
     return PAGE.substitute(
         verdict=report.verdict.value,
         findings="\n".join(_finding(finding) for finding in report.findings),
@@ -70,9 +71,12 @@ class _Row:
 
 
 class _Picture:
-    def __init__(self, history: History, failing: frozenset[int]) -> None:
+    def __init__(
+        self, history: History, failing: frozenset[int], failing_watches: frozenset[str]
+    ) -> None:
         self._history = history
         self._failing = failing
+        self._failing_watches = failing_watches
         self._rows = [
             *_client_rows(history),
             *(_Row(f"{w.name} ⊙", watch=w) for w in history.watches),
@@ -88,11 +92,15 @@ class _Picture:
     def labels(self) -> str:
         """Return the column of names, which does not scroll."""
         names = "".join(
-            f"<text x=4 y={_HEAD + _ROW * place + 12}>{escape(row.label)}</text>"
+            f"<text x=4 y={_HEAD + _ROW * place + 12}{self._mark(row)}>{escape(row.label)}</text>"
             for place, row in enumerate(self._rows)
         )
         leader = "<text x=4 y=36 class=s>leader</text>"
         return f"<svg width=140 height={self._height}>{leader}{names}</svg>"
+
+    def _mark(self, row: _Row) -> str:
+        is_failing = row.watch is not None and row.watch.name in self._failing_watches
+        return " class=f" if is_failing else ""
 
     def chart(self) -> str:
         """Return the drawing."""
@@ -147,12 +155,14 @@ class _Picture:
         if width < _LABELLED_MIN:
             return bar
         text = _cut(call_text(operation), int(width / 6))
-        return f"{bar}<text x={x + 3} y={y + 12} class=i>{escape(text, quote=False)}</text>"
+        style = "d" if operation.outcome is Outcome.UNKNOWN else "i"
+        return f"{bar}<text x={x + 3} y={y + 12} class={style}>{escape(text, quote=False)}</text>"
 
     def _responses(self, watch: Watch, y: int) -> Iterator[str]:
+        kind = '"w f"' if watch.name in self._failing_watches else "w"
         if not self._has_event_titles:
             ticks = "".join(f"M{self._x(r.time)} {y + 3}v10" for r in watch.responses)
-            yield f"<path class=w d='{ticks}'/>"
+            yield f"<path class={kind} d='{ticks}'/>"
             return
         for response in watch.responses:
             events = ", ".join(
@@ -164,7 +174,7 @@ class _Picture:
                 f"revision {response.revision} {events}"
             )
             yield (
-                f"<circle class=w cx={self._x(response.time)} cy={y + 8} r=4>"
+                f"<circle class={kind} cx={self._x(response.time)} cy={y + 8} r=4>"
                 f"<title>{escape(text, quote=False)}</title></circle>"
             )
 

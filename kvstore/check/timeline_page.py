@@ -25,12 +25,15 @@ svg { display: block; font: 12px system-ui, sans-serif; flex: none }
 .s { font-size: 10px; fill: #59636b }
 .i { font-size: 10px; fill: #fff; pointer-events: none }
 .g { stroke: #e6eaed; fill: none }
+.o, .r { stroke: #fff; stroke-width: .5 }
 .o { fill: #2f7fb8 } .r { fill: #aab2b8 } .u { fill: url(#unknown); stroke: #c98a12 }
 .f { stroke: #b3261e; stroke-width: 3; fill-opacity: .75 }
 .t { fill: #d7e8d4 } .x { fill: #f3b8a8; fill-opacity: .4 }
-.w { fill: #7a4fb5; stroke: #7a4fb5 }
+.w { fill: #7a4fb5; stroke: #7a4fb5 } .w.f { fill: #b3261e }
+text.f { fill: #b3261e; stroke: none; font-weight: 600 }
+.d { font-size: 10px; pointer-events: none }
 .k0 { font-weight: 600 } .k1 { font-weight: 600; fill: #1d5d86 }
-.zoomed .i, .zoomed .s { display: none }
+.zoomed .i, .zoomed .d, .zoomed .s { display: none }
 rect:target { stroke: #000; stroke-width: 4 }
 .key span { display: inline-block; padding: 0 8px; margin-right: 8px; border-radius: 3px }
 #details { position: fixed; left: 0; right: 0; bottom: 0; min-height: 24px; padding: 8px 16px;
