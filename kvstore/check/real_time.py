@@ -32,10 +32,10 @@ class Knowledge:
     def __init__(self, history: History) -> None:
         self._sightings = sightings(history)
         self._floors = self._before_invocations(history)
-        by_revision = sorted((s.revision, s.time) for s in self._sightings)
-        self._revisions = [revision for revision, _ in by_revision]
-        self._first_times = [time for _, time in by_revision]
-        for place in range(len(by_revision) - 2, -1, -1):
+        self._by_revision = sorted(self._sightings, key=lambda s: (s.revision, s.time))
+        self._revisions = [sighting.revision for sighting in self._by_revision]
+        self._first_times = [sighting.time for sighting in self._by_revision]
+        for place in range(len(self._first_times) - 2, -1, -1):
             self._first_times[place] = min(self._first_times[place : place + 2])
 
     @property
@@ -51,6 +51,11 @@ class Knowledge:
         """Return when somebody was first told this revision or a higher one."""
         place = bisect_left(self._revisions, revision)
         return self._first_times[place] if place < len(self._first_times) else FOREVER
+
+    def witness(self, revision: int) -> Sighting | None:
+        """Return who was told this revision, or the lowest above it."""
+        place = bisect_left(self._revisions, revision)
+        return self._by_revision[place] if place < len(self._by_revision) else None
 
     def _before_invocations(self, history: History) -> dict[int, Floor]:
         floors: dict[int, Floor] = {}

@@ -235,9 +235,11 @@ class _Check:
         if not found and self.guessed_from != FOREVER:
             raise _Undecided(f"guesses left nothing that can have written {revision=}")
         if not found:
+            witness = self._knowledge.witness(revision)
             raise Broken(
                 f"revision {revision} has no writer: no operation that can have made it is left",
-                [],
+                [witness.operation if witness is not None else None],
+                *([f"{witness.by} was told revision {witness.revision}"] if witness else []),
                 *(f"{sights[0].by} saw it change {key!r}" for key, sights in sorted(seen.items())),
             )
         chosen, applied = found[0]
