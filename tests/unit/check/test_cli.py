@@ -7,7 +7,8 @@ from click.testing import CliRunner, Result
 from kvstore.check import History, write_history
 from kvstore.cli.umbrella import main
 from tests.unit.check.test_jepsen import REGISTER
-from tests.unit.check.worlds import Shape, history, ok, register_history, unknown
+from tests.unit.check.test_linearizability import unsolvable
+from tests.unit.check.worlds import Shape, history, ok, register_history
 
 
 def run(tmp_path: Path, made: History, *arguments: str) -> Result:
@@ -38,10 +39,9 @@ def test_what_is_not_judged_exits_3(tmp_path: Path) -> None:
 
 
 def test_a_search_that_is_given_up_exits_3(tmp_path: Path) -> None:
-    writes = [unknown(f"c{n}", "cas", (0, 1), old=n % 7, new=n) for n in range(60)]
-    result = run(tmp_path, history(*writes, ok("r", "read", (2, 3), -1)), "--seconds", "0.05")
-    assert result.exit_code in {1, 3}
-    assert result.exit_code == 1 or "budget was spent" in result.output
+    result = run(tmp_path, unsolvable(40), "--seconds", "0.05")
+    assert result.exit_code == 3
+    assert "budget was spent" in result.output
 
 
 def test_the_model_can_be_chosen(tmp_path: Path) -> None:

@@ -169,6 +169,7 @@ def test_results_without_revisions_are_searched_key_by_key() -> None:
     assert "key 'x'" in report.violation.summary
 
 
+@pytest.mark.slow
 def test_ten_thousand_operations_are_judged_in_seconds() -> None:
     shape = Shape(clients=20, operations=10_000, keys=98, unknown=0.02, refused=0.02)
     made, _ = store_history(Random(1), shape)

@@ -101,6 +101,7 @@ def test_an_empty_history_has_a_page() -> None:
     assert "Verdict: holds" in timeline(check(History()))
 
 
+@pytest.mark.slow
 def test_ten_thousand_operations_fit_in_five_megabytes() -> None:
     made, _ = store_history(Random(1), Shape(clients=20, operations=10_000, keys=98, unknown=0))
     assert len(timeline(Report(made, ())).encode()) < 5_000_000
