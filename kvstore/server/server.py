@@ -6,6 +6,7 @@ the listener and the peer transport.
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -45,6 +46,8 @@ _TICKS_PER_HEARTBEAT = 2
 _LATE_TICK_S = 0.2
 """A tick that comes so much too late is worth a warning: elections may follow."""
 _PUBLISH_RETRY_S = 1.0
+_YOUNG_OBJECTS = 100_000
+_GENERATIONS_RATIO = 50
 _BIRTH_BITS = 63
 _SHUTDOWN_GRACE_S = 3.0
 
@@ -60,9 +63,20 @@ async def run(config: ServerConfig) -> None:
     server = Server(config)
     try:
         await server.start()
+        _collect_garbage_seldom()
         await server.serve()
     finally:
         await server.close()
+
+
+def _collect_garbage_seldom() -> None:
+    """Let the cycle collector look less often.
+
+    A turn holds thousands of tuples at once, and none of them is part of a cycle; at the default
+    thresholds looking through them took an eighth of a leader's time under load.
+    """
+    gc.freeze()
+    gc.set_threshold(_YOUNG_OBJECTS, _GENERATIONS_RATIO, _GENERATIONS_RATIO)
 
 
 class Server:
