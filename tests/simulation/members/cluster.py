@@ -98,6 +98,7 @@ class Cluster:
             "one_way": self._one_way,
             "break": self._break,
             "old_leader": self._leave_with_old_leader,
+            "stalled_leader": self._stall_and_depose,
             "slow_disk": self._slow_disk,
             "held_disk": self._held_disk,
             "failing_sync": self._failing_sync,
@@ -238,6 +239,16 @@ class Cluster:
         for leader in self._leaders[:1]:
             self._cut([leader.id], 1.0)
 
+    def _stall_and_depose(self) -> None:
+        """Let a leader go on believing while its disk waits, then cut it off (etcd #15247)."""
+        for leader in self._leaders[:1]:
+            leader.hold_disk(self._span_s(4.0))
+            self.world.after(self._span_s(1.0, 2.0), self._isolate, leader)
+
+    def _isolate(self, machine: Machine) -> None:
+        if not self.is_quiet:
+            self._cut([machine.id], 1.0)
+
     def _transfer(self) -> None:
         for leader in self._leaders:
             consensus = leader.node.member.consensus
@@ -375,4 +386,12 @@ def _describe(machine: Machine) -> str:
     )
 
 
-_FAULTS_BETWEEN = {"partition", "partial_partition", "one_way", "break", "old_leader", "transfer"}
+_FAULTS_BETWEEN = {
+    "partition",
+    "partial_partition",
+    "one_way",
+    "break",
+    "old_leader",
+    "stalled_leader",
+    "transfer",
+}

@@ -57,7 +57,7 @@ class LeaseClient:
     def _hold_on(self, record: LeaseRecord) -> None:
         if self._renewals_left > 0 and not self._cluster.is_quiet:
             self._renewals_left -= 1
-            pause = record.ttl_s * self._dice.choice((0.1, 0.4, 0.95))
+            pause = record.ttl_s * self._dice.choice((0.1, 0.4, 0.95, 1.4))
             self.world.after(pause, self._renew, record)
         elif self._dice.random() < 0.2:
             record.may_be_revoked = True

@@ -69,6 +69,7 @@ class Profile:
                 "one_way": dice.choice((0, 1, 2)),
                 "break": dice.choice((0, 1, 2)),
                 "old_leader": dice.choice((0, 1)),
+                "stalled_leader": dice.choice((0, 1, 2)),
                 "slow_disk": dice.choice((0, 1)),
                 "held_disk": dice.choice((0, 1)),
                 "failing_sync": dice.choice((0, 1)),

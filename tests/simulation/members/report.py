@@ -31,6 +31,7 @@ PROBES = (
     "fault: one_way",
     "fault: break",
     "fault: old_leader",
+    "fault: stalled_leader",
     "fault: slow_disk",
     "fault: held_disk",
     "fault: failing_sync",
