@@ -8,7 +8,7 @@ from typing import NamedTuple
 Node = int
 
 _TRIES_MAX = 500
-"""Edges that a search for the shortest cycle begins with, once it has found one."""
+"""Edges that a search for the shortest cycle begins with."""
 _LENGTH_MIN = 2
 
 
@@ -67,7 +67,8 @@ class Graph:
     def short_cycle(self, first: Collection[str], rest: Collection[str]) -> list[Edge] | None:
         """Return a cycle of one edge of a kind in `first`, the others in `rest`; None if none is.
 
-        It is the shortest, unless there are very many.
+        In a very tangled graph it may not be the shortest, and where `rest` lacks kinds of `first`
+        it may be missed.
         """
         best: list[Edge] | None = None
         tries = _TRIES_MAX
@@ -77,7 +78,7 @@ class Graph:
                 if path is not None and (best is None or len(path) + 1 < len(best)):
                     best = [edge, *path]
                 tries -= 1
-                if best is not None and (len(best) == _LENGTH_MIN or tries <= 0):
+                if tries == 0 or (best is not None and len(best) == _LENGTH_MIN):
                     return best
         return best
 

@@ -5,7 +5,7 @@ of instants and, for leases, their distance matter.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
@@ -65,7 +65,7 @@ class Operation:
     @property
     def fields(self) -> Fields:
         """The result as an object; empty where it is none."""
-        return self.result if isinstance(self.result, dict) else NOTHING
+        return self.result if isinstance(self.result, Mapping) else NOTHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

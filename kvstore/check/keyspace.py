@@ -3,7 +3,7 @@
 Requests are those of docs/formats/history.md. A keyspace never changes; `apply` returns another.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -252,8 +252,8 @@ def _record(key: str, value: KeyValue, *, keys_only: bool = False) -> Fields:
 
 def agrees(recorded: Json, computed: Json) -> bool:
     """Whether all that was recorded is as computed; what was not recorded may be anything."""
-    if isinstance(recorded, dict):
-        return isinstance(computed, dict) and all(
+    if isinstance(recorded, Mapping):
+        return isinstance(computed, Mapping) and all(
             name not in computed or agrees(value, computed[name])
             for name, value in recorded.items()
         )

@@ -87,7 +87,8 @@ def _add_deleted_keys(leases: dict[int, _Lease], history: History, replay: Repla
     for watch in history.watches:
         for response in watch.responses:
             for revision in _revisions(response):
-                told.setdefault(revision, (response.time, f"watch {watch.name}"))
+                sighting = (response.time, f"watch {watch.name}")
+                told[revision] = min(told.get(revision, sighting), sighting)
     unknown = any(
         o.outcome is Outcome.UNKNOWN and o.kind in {"delete", "txn"} for o in history.operations
     )

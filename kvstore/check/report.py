@@ -16,7 +16,7 @@ from kvstore.check.store_evidence import REPLAYED
 from kvstore.check.transactions import check_transactions
 from kvstore.check.verdict import Budget, Finding, Verdict
 from kvstore.check.watches import check_watches
-from kvstore.check.wording import operation_text
+from kvstore.check.wording import operation_text, printable
 
 State = TypeVar("State")
 
@@ -50,7 +50,7 @@ class Report:
     @property
     def text(self) -> str:
         """The findings, and the operations that show the violations."""
-        return "\n".join(self._lines()) + "\n"
+        return printable("\n".join(self._lines()) + "\n")
 
     def _lines(self) -> Iterator[str]:
         counts = dict.fromkeys(Outcome, 0)

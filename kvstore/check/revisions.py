@@ -174,11 +174,7 @@ class _Check:
         at = self._at.get(revision, [])
         writers = [o for o in at if has_written(o)]
         if not writers:
-            writers = [o for o in at if has_written(o) is None and self._would_write(o)]
-            if len(writers) > 1:
-                raise _Undecided(f"{len(writers)} operations may have written {revision=}")
-        if not writers:
-            return self._unknown_writer(revision)
+            return self._unknown_writer(revision, at)
         writer = writers[0]
         floor = self._knowledge.floor(writer)
         if floor.revision >= revision:
@@ -207,31 +203,22 @@ class _Check:
         self.placed += 1
         return applied
 
-    def _would_write(self, operation: Operation) -> bool:
-        applied = apply(self.state, operation.kind, operation.arguments)
-        return (
-            applied is not None
-            and bool(applied.effects)
-            and agrees(operation.fields, applied.response)
-        )
+    def _unknown_writer(self, revision: int, at: list[Operation]) -> Applied:
+        """Return the effect of the one operation, or expiry, that can be the writer.
 
-    def _unknown_writer(self, revision: int) -> Applied:
-        """Return the effect of the one unknown operation, or expiry, that can be the writer."""
+        Candidates are those in `at` whose result does not tell, and those of unknown outcome.
+        """
         limit = self._knowledge.first_seen(revision)
         seen = self._contents.get(revision, {})
-        found: list[tuple[Operation | Expiry, Applied]] = []
-        candidates: list[Operation | Expiry] = [*self._unknown, *self._expiries]
-        for candidate in candidates:
-            if candidate.invoked > limit:
-                continue
-            if isinstance(candidate, Expiry):
-                applied = apply(self.state, "revoke", {"id": candidate.lease})
-            elif self._knowledge.floor(candidate).revision >= revision:
-                continue
-            else:
-                applied = apply(self.state, candidate.kind, candidate.arguments)
-            if applied is not None and applied.effects and explains(applied, seen):
-                found.append((candidate, applied))
+        silent = [o for o in at if has_written(o) is None]
+        candidates: list[Operation | Expiry] = [*silent, *self._unknown, *self._expiries]
+        found = [
+            (candidate, applied)
+            for candidate in candidates
+            if candidate.invoked <= limit
+            and (applied := self._as_writer(candidate, revision)) is not None
+            and explains(applied, seen)
+        ]
         if not found and self.guessed_from != FOREVER:
             raise _Undecided(f"guesses left nothing that can have written {revision=}")
         if not found:
@@ -249,9 +236,21 @@ class _Check:
             rank = self._lookahead.rank
             chosen, applied = min(found, key=lambda pair: rank(revision, pair[1].effects))
         if isinstance(chosen, Operation):
-            self._unknown.remove(chosen)
+            (at if chosen in at else self._unknown).remove(chosen)
             self.placed += 1
         return applied
+
+    def _as_writer(self, candidate: Operation | Expiry, revision: int) -> Applied | None:
+        """Return what the candidate would have done; None if it cannot have made `revision`."""
+        if isinstance(candidate, Expiry):
+            applied = apply(self.state, "revoke", {"id": candidate.lease})
+            return applied if applied is not None and applied.effects else None
+        if self._knowledge.floor(candidate).revision >= revision:
+            return None
+        applied = apply(self.state, candidate.kind, candidate.arguments)
+        if applied is None or not applied.effects:
+            return None
+        return applied if agrees(candidate.fields, applied.response) else None
 
     # --- what leaves the revision alone
 
@@ -374,7 +373,9 @@ def _check_one_writer(revision: int, operations: list[Operation]) -> None:
 
 def _touched_by(unknown: list[Operation], expiries: list[Expiry]) -> set[str] | None:
     """Return the keys that operations of unknown outcome may change; None if they may be any."""
-    if expiries or any(mentions(o.arguments, frozenset({"range_end"})) for o in unknown):
+    if expiries or any(
+        o.kind == "revoke" or mentions(o.arguments, frozenset({"range_end"})) for o in unknown
+    ):
         return None
     return {key for operation in unknown for key in keys_of(operation)}
 

@@ -10,6 +10,7 @@ from kvstore.check.json_value import Fields, Json, flag, integer
 REPLAYED = frozenset({"put", "get", "delete", "txn", "compact", "grant", "revoke"})
 """The kinds that the keyspace knows."""
 WRITES = frozenset({"put", "delete", "txn", "revoke"})
+_TELL_REVISIONS = REPLAYED | {"lock"}
 
 
 class Seen(NamedTuple):
@@ -65,7 +66,7 @@ def sightings(history: History) -> list[Sighting]:
     found = [
         Sighting(operation.returned, revision, operation.index, f"operation #{operation.index}")
         for operation in history.operations
-        if (revision := revision_of(operation)) is not None
+        if operation.kind in _TELL_REVISIONS and (revision := revision_of(operation)) is not None
     ]
     for watch in history.watches:
         for response in watch.responses:
@@ -99,7 +100,7 @@ def contents(history: History) -> dict[int, dict[str, list[Seen]]]:
             content = None if event.is_delete else event.value
             note(event.revision, event.key, Seen(content, f"watch {watch.name}", None))
     for operation in history.operations:
-        if operation.outcome is Outcome.OK and not flag(operation.arguments, "keys_only"):
+        if operation.outcome is Outcome.OK and not mentions(operation.arguments, _VALUELESS):
             for key_value in key_values(operation.fields):
                 revision, key = key_value.get("mod_revision"), key_value.get("key")
                 value = key_value.get("value")
@@ -124,6 +125,9 @@ def key_values(fields: Fields) -> Iterator[Fields]:
         for response in responses:
             if isinstance(response, Mapping):
                 yield from key_values(response)
+
+
+_VALUELESS = frozenset({"keys_only"})
 
 
 def mentions(value: Json, names: frozenset[str]) -> bool:

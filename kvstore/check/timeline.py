@@ -12,7 +12,7 @@ from kvstore.check.history import FOREVER, Band, History, Operation, Outcome, Wa
 from kvstore.check.report import Report
 from kvstore.check.timeline_page import PAGE
 from kvstore.check.verdict import Finding, Verdict
-from kvstore.check.wording import call_text, operation_text, outcome_text
+from kvstore.check.wording import call_text, operation_text, outcome_text, printable
 
 _ROW = 22
 _BAR = 16
@@ -41,13 +41,14 @@ def timeline(report: Report) -> str:
     )
     watches = frozenset(f.watch for f in report.findings if f.verdict is Verdict.VIOLATED)
     picture = _Picture(history, failing, watches)
-    return PAGE.substitute(
+    page = PAGE.substitute(
         verdict=report.verdict.value,
         findings="\n".join(_finding(finding) for finding in report.findings),
         failing=_failing_part(report),
         labels=picture.labels(),
         chart=picture.chart(),
     )
+    return printable(page)
 
 
 def _finding(finding: Finding) -> str:

@@ -14,6 +14,11 @@ def short(value: Json) -> str:
     return text if len(text) <= _LENGTH_MAX else text[: _LENGTH_MAX - 1] + "…"
 
 
+def printable(text: str) -> str:
+    """Return `text` as UTF-8 can hold it: bytes of keys that were none are spelled out."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def call_text(operation: Operation) -> str:
     """Return what was asked: `put {"key": "a"}`."""
     return f"{operation.kind} {short(operation.arguments)}"

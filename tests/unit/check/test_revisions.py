@@ -172,13 +172,14 @@ def test_results_without_revisions_are_searched_key_by_key() -> None:
 @pytest.mark.slow
 def test_ten_thousand_operations_are_judged_in_seconds() -> None:
     shape = Shape(clients=20, operations=10_000, keys=98, unknown=0.02, refused=0.02)
-    made, _ = store_history(Random(1), shape)
+    made, _ = store_history(Random(1), shape, has_leases=False)
     assert check(made).verdict is Verdict.HOLDS
 
 
 def test_the_keyspace_is_the_store_written_twice() -> None:
     """The model of the checker and the dictionary of the tests answer alike."""
-    made, _ = store_history(Random(3), Shape(operations=400, unknown=0, refused=0))
+    shape = Shape(operations=400, unknown=0, refused=0)
+    made, _ = store_history(Random(3), shape, has_leases=False)
     store, keyspace = Store(), Keyspace()
     for operation in made.operations:
         expected = store.apply(operation.kind, operation.arguments)
@@ -209,3 +210,29 @@ def test_a_compare_means_what_etcd_means(compare: dict[str, Json], holds: bool) 
     applied = apply(written.keyspace, "txn", txn)
     assert applied is not None
     assert applied.response["succeeded"] is holds
+
+
+def test_a_lock_that_is_told_again_is_no_stale_answer() -> None:
+    again = ok("b", "lock", (4, 5), {"key": "l/b", "revision": 2}, name="l")
+    made = history(put("a", "l/b", "", 2, 0), put("a", "x", "1", 3, 2), again)
+    assert check(made).verdict is Verdict.HOLDS
+
+
+def test_a_read_of_keys_only_says_nothing_about_values() -> None:
+    get_keys = {"kind": "get", "key": "x", "keys_only": True}
+    kvs = [{"key": "x", "value": "", "mod_revision": 2}]
+    made = history(
+        put("a", "x", "1", 2, 0),
+        ok(
+            "b",
+            "txn",
+            (2, 3),
+            {"revision": 2, "succeeded": True, "responses": [{"kvs": kvs}]},
+            compare=[],
+            success=[get_keys],
+            failure=[],
+        ),
+        ok("b", "get", (2, 3), {"revision": 2, "kvs": kvs}, key="x", keys_only=True),
+        get("b", "x", "1", 2, 4),
+    )
+    assert check(made).verdict is Verdict.HOLDS

@@ -97,6 +97,16 @@ def test_overlapping_operations_of_one_client_get_rows_of_their_own() -> None:
     assert "a +1" in timeline(check(made))
 
 
+def test_keys_that_are_no_text_are_spelled_out() -> None:
+    made = history(
+        ok("\udcfe", "write", (0.0, 1.0), key="\udcff", value=1),
+        ok("\udcfe", "read", (2.0, 3.0), 2, key="\udcff"),
+    )
+    report = check(made)
+    assert "\\udcff" in report.text
+    assert timeline(report).encode("utf-8")
+
+
 def test_an_empty_history_has_a_page() -> None:
     assert "Verdict: holds" in timeline(check(History()))
 

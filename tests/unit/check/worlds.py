@@ -4,7 +4,7 @@ Clients call one atomic object at once: each call takes effect at one random ins
 invocation and its return, or, with an unknown outcome, later or never.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from random import Random
 
@@ -21,6 +21,8 @@ from kvstore.check import (
 from kvstore.check.json_value import Fields, Json
 
 Apply = Callable[[str, Fields], Json]
+REFUSED = "refused"
+"""What `apply` returns where nothing was changed."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,9 @@ def simulate(
     for effect, index, operation in sorted(planned, key=lambda item: item[:2]):
         if effect != FOREVER:
             result = apply(operation.kind, operation.arguments)
-            if operation.outcome is Outcome.OK:
+            if result == REFUSED:
+                operations[index] = replace(operation, outcome=Outcome.REFUSED)
+            elif operation.outcome is Outcome.OK:
                 operations[index] = replace(operation, result=result)
     return tuple(operations)
 
@@ -179,8 +183,13 @@ class Store:
     log: list[list[Event]] = field(default_factory=list)
     """The events of revision 2, 3, ..."""
 
-    def apply(self, kind: str, arguments: Fields) -> dict[str, Json]:
+    leases: set[int] = field(default_factory=set)
+
+    def apply(self, kind: str, arguments: Fields) -> Json:
         events: list[Event] = []
+        lease = arguments.get("lease" if kind == "put" else "id", 0)
+        if lease and kind != "grant" and lease not in self.leases:
+            return REFUSED
         response = self._apply(kind, arguments, events)
         if events:
             self.revision += 1
@@ -190,6 +199,8 @@ class Store:
     def _apply(
         self, kind: str, arguments: Mapping[str, Json], events: list[Event]
     ) -> dict[str, Json]:
+        if kind in {"grant", "revoke"}:
+            return self._lease(kind, int(arguments["id"]), events)
         if kind == "txn":
             holds = all(self._holds(compare) for compare in arguments["compare"])
             responses = [
@@ -208,7 +219,7 @@ class Store:
                     "create_revision": old["create_revision"] if old else self.revision + 1,
                     "mod_revision": self.revision + 1,
                     "version": old["version"] + 1 if old else 1,
-                    "lease": 0,
+                    "lease": arguments.get("lease", 0),
                 }
                 events.append(self._event(self.keys[key], old))
                 return {"prev_kv": old} if arguments.get("prev_kv") else {}
@@ -223,6 +234,20 @@ class Store:
                         )
                     )
                 return {"deleted": len(found)}
+
+    def _lease(self, kind: str, lease: int, events: list[Event]) -> dict[str, Json]:
+        if kind == "grant":
+            self.leases.add(lease)
+            return {"id": lease, "ttl": 1e-9}
+        self.leases.remove(lease)
+        for key in sorted(key for key, value in self.keys.items() if value["lease"] == lease):
+            self._apply("delete", {"key": key}, events)
+        return {}
+
+    def expire(self, random: Random) -> None:
+        """Revoke a lease, unasked."""
+        if self.leases:
+            self.apply("revoke", {"id": random.choice(sorted(self.leases))})
 
     def _covers(self, arguments: Mapping[str, Json], key: str) -> bool:
         end = arguments.get("range_end", "")
@@ -240,6 +265,7 @@ class Store:
             value=str(new["value"]),
             create_revision=int(new["create_revision"]),
             version=int(new["version"]),
+            lease=int(new["lease"]),
             previous=None if old is None else _prev(old),
         )
 
@@ -248,42 +274,74 @@ def _prev(old: Mapping[str, Json]) -> Fields:
     return {"value": old["value"], "mod_revision": old["mod_revision"]}
 
 
-def store_history(random: Random, shape: Shape, *, watches: int = 2) -> tuple[History, Store]:
-    """Puts, gets, deletes and transactions on the store, and watches of what they did."""
-    store = Store()
-    numbers = iter(range(1, 1 << 30))
+@dataclass
+class StoreClients:
+    """What clients ask of the store."""
 
-    def put(key: str) -> dict[str, Json]:
-        return {"key": key, "value": f"v{next(numbers)}"}
+    random: Random
+    keys: int
+    store: Store
+    has_leases: bool
+    granted: list[int] = field(default_factory=list)
+    numbers: Iterator[int] = field(default_factory=lambda: iter(range(1, 1 << 30)))
 
-    def request(_client: str) -> tuple[str, Fields]:
-        key, other = (f"k{random.randrange(shape.keys + 2)}" for _ in range(2))
-        match random.choice(["put", "put", "get", "get", "list", "delete", "txn", "cas"]):
+    def request(self, _client: str) -> tuple[str, Fields]:
+        if self.has_leases and self.random.random() < 0.3:
+            return self._about_leases()
+        key = self._key()
+        match self.random.choice(["put", "put", "get", "get", "list", "delete", "txn", "cas"]):
             case "put":
-                return "put", {**put(key), "prev_kv": random.random() < 0.5}
-            case "get":
-                return "get", {"key": key}
+                return "put", {**self._put(key), "prev_kv": self.random.random() < 0.5}
             case "list":
                 return "get", {"key": "k", "range_end": "l"}
-            case "delete":
-                return "delete", {"key": key}
             case "txn":
-                success = [{"kind": "put", **put(name)} for name in sorted({key, other})]
+                success = [{"kind": "put", **self._put(k)} for k in sorted({key, self._key()})]
                 return "txn", {"compare": [], "success": success, "failure": []}
-            case _:
-                found = store.keys.get(key)
-                compare = {
-                    "key": key,
-                    "target": "mod_revision",
-                    "value": found["mod_revision"] if found else 0,
-                }
-                return "txn", {
-                    "compare": [compare],
-                    "success": [{"kind": "put", **put(key)}],
-                    "failure": [{"kind": "get", "key": key}],
-                }
+            case "cas":
+                return "txn", self._compare_and_set(key)
+            case kind:
+                return kind, {"key": key}
 
-    operations = simulate(random, shape, request, store.apply)
+    def _key(self) -> str:
+        return f"k{self.random.randrange(self.keys + 2)}"
+
+    def _put(self, key: str) -> dict[str, Json]:
+        return {"key": key, "value": f"v{next(self.numbers)}"}
+
+    def _compare_and_set(self, key: str) -> Fields:
+        found = self.store.keys.get(key)
+        revision = found["mod_revision"] if found else 0
+        return {
+            "compare": [{"key": key, "target": "mod_revision", "value": revision}],
+            "success": [{"kind": "put", **self._put(key)}],
+            "failure": [{"kind": "get", "key": key}],
+        }
+
+    def _about_leases(self) -> tuple[str, Fields]:
+        kind = self.random.choice(["grant", "put", "put", "revoke"])
+        if kind == "grant" or not self.granted:
+            self.granted.append(next(self.numbers))
+            return "grant", {"id": self.granted[-1], "ttl": 1e-9}
+        lease = self.random.choice(self.granted)
+        if kind == "put":
+            return "put", {**self._put(self._key()), "lease": lease}
+        return "revoke", {"id": lease}
+
+    def apply(self, kind: str, arguments: Fields) -> Json:
+        if self.has_leases and self.random.random() < 0.05:
+            self.store.expire(self.random)
+        return self.store.apply(kind, arguments)
+
+
+def store_history(
+    random: Random, shape: Shape, *, watches: int = 2, has_leases: bool | None = None
+) -> tuple[History, Store]:
+    """Puts, gets, deletes, transactions, leases on the store, and watches of what they did."""
+    if has_leases is None:
+        has_leases = random.random() < 0.4
+    store = Store()
+    clients = StoreClients(random, shape.keys, store, has_leases)
+    operations = simulate(random, shape, clients.request, clients.apply)
     end = max(operation.returned for operation in operations) + 100
     seen = tuple(_watch(random, store, f"w{number}", end) for number in range(watches))
     return History(operations=operations, watches=seen), store
