@@ -200,9 +200,11 @@ def health(context: click.Context, words: tuple[str, ...], *, cluster: bool) -> 
                     "",
                 ):
                     write(line)
-        case _:
+        case "table":
             rows = [[name, _boolean(on=not error), took, error] for name, took, error in found]
             _print_table(("endpoint", "health", "took", "error"), rows)
+        case _:
+            raise Stop(Exit.BAD_FEATURE, "protobuf not supported as output format")
     if any(error for _, _, error in found):
         raise Stop(Exit.ERROR, "unhealthy cluster")
 
