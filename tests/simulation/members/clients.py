@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _TIMEOUT_S = 9.0
 _AMBIGUOUS = (Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.CANCELLED)
 _PREFIX = b"k/"
+_LAST_READABLE = 0.4
+"""Chance that a look at the past goes as far back as can be."""
 _LONG = b"x" * 600
 """Makes a key too long for one place in a tree."""
 
@@ -98,6 +100,8 @@ class Client:
         self._known: dict[bytes, int] = {}
         """key -> mod revision, as last read."""
         self._revision = 1
+        self._compacted = 1
+        """The oldest revision that can still be read, as far as this client knows."""
         self._kinds: Sequence[tuple[int, Callable[[], Request]]] = (
             (30, self._put),
             (22, self._get),
@@ -126,6 +130,8 @@ class Client:
     def _done(self, operation: Operation) -> None:
         if operation.response is not None:
             self._learn(operation.response)
+            if isinstance(operation.request, rpc_pb2.CompactionRequest):
+                self._compacted = operation.request.revision
         self._world.after(self._pause_s(), self._go_on)
 
     def _learn(self, response: Response) -> None:
@@ -159,6 +165,8 @@ class Client:
 
     def _list_the_past(self) -> Request:
         revision = max(1, self._revision - self._dice.choice((0, 1, 10, 50)))
+        if self._dice.random() < _LAST_READABLE:
+            revision = self._compacted
         return rpc_pb2.RangeRequest(key=_PREFIX, range_end=prefix_end(_PREFIX), revision=revision)
 
     def _delete(self) -> Request:

@@ -272,10 +272,7 @@ class Cluster:
         self.world.log("all is healed")
         self._network.heal()
         for machine in self.machines.values():
-            if machine.is_alive:
-                machine.heal()
-            else:
-                machine.restart()
+            machine.heal()
         self.world.run(self.world.now + _CALMING_S)
         end = self.world.now + _CONVERGENCE_S
         while not self._is_calm():

@@ -90,6 +90,7 @@ class Machine:
         self._life = 0
         self._paused_until = 0.0
         self._may_fail = False
+        self._is_healed = False
         self._start_cut_after: int | None = None
 
     # --- life
@@ -99,7 +100,7 @@ class Machine:
         self._life += 1
         dice, profile = self._world.dice, self._profile
         entropy = SeededEntropy(Random(dice.getrandbits(64)))
-        if dice.random() < profile.start_cuts:
+        if not self._is_healed and dice.random() < profile.start_cuts:
             self._start_cut_after = dice.randint(1, 12)
         self._disk.fault = self._fault
         self._disk.free_bytes = None
@@ -185,7 +186,10 @@ class Machine:
         self._keyspaces.fill(is_full=False)
 
     def heal(self) -> None:
-        """End all faults but death, and pauses: what has waited must come in its order."""
+        """End all faults for good, but pauses: what has waited must come in its order."""
+        self._is_healed = True
+        if not self.is_alive:
+            self.start()
         self._log_worker.held_until = self._disk_worker.held_until = 0.0
         self.free_disk()
         self._keyspaces.fail_syncs(syncs_fail=False)
@@ -272,7 +276,7 @@ class Machine:
         if self.node.member.machine is not self._machine:
             self._machine = self.node.member.machine
             self._oracle.note("snapshot installed")
-            if self._world.dice.random() < self._profile.switch_cuts:
+            if not self._is_healed and self._world.dice.random() < self._profile.switch_cuts:
                 self._oracle.note("fault: power_cut_after_snapshot")
                 self.post(self._world.dice.uniform(0.0, 0.3), self._cut_power_by_chance)
         interval = self._profile.timing.heartbeat_s / _TICKS_PER_HEARTBEAT
@@ -311,8 +315,9 @@ class Machine:
         self._restart_later()
 
     def _cut_power_by_chance(self) -> None:
-        self.cut_power()
-        self._restart_later()
+        if not self._is_healed:
+            self.cut_power()
+            self._restart_later()
 
     def _restart_later(self) -> None:
         self._world.after(_RESTART_S * (1 + self._world.dice.random()), self.restart)
