@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from kvstore.check.history import FOREVER, History, Operation
-from kvstore.check.json_value import Fields, items
-from kvstore.check.keyspace import Effect
+from kvstore.check.json_value import Fields, items, text
+from kvstore.check.keyspace import Effect, key_range
 from kvstore.check.store_evidence import key_values, revision_of
 
 
@@ -42,16 +42,31 @@ class Lookahead:
                 if event.create_revision and event.version:
                     known = _Seen(event.revision, event.create_revision, event.version)
                     seen[event.key].add(known)
+        self._note_absent(history, {*seen, *self._put, *self._deleted})
         self._seen = {key: sorted(versions) for key, versions in seen.items()}
         for revisions in (*self._absent.values(), *self._put.values(), *self._deleted.values()):
             revisions.sort()
 
     def _note_result(self, operation: Operation, revision: int, *, is_write: bool) -> None:
-        if operation.kind == "get" and operation.fields.get("count") == 0:
-            self._absent[str(operation.arguments.get("key"))].append(revision)
-        elif is_write:
+        if is_write:
             for kind, key in _writes(operation.kind, operation.arguments, operation.fields):
                 (self._put if kind == "put" else self._deleted)[key].append(revision)
+
+    def _note_absent(self, history: History, names: set[str]) -> None:
+        """Note the keys that a read of the present covered, and did not show."""
+        for operation in history.operations:
+            revision = revision_of(operation)
+            is_whole = not operation.fields.get("more") and "kvs" in operation.fields
+            if operation.kind != "get" or revision is None or not is_whole:
+                continue
+            if operation.arguments.get("revision"):
+                continue
+            keys = key_range(operation.arguments)
+            shown = {fields.get("key") for fields in key_values(operation.fields)}
+            covered = [text(operation.arguments, "key")] if keys.is_single else names
+            for name in covered:
+                if name not in shown and name.encode("utf-8", "surrogateescape") in keys:
+                    self._absent[name].append(revision)
 
     def rank(self, revision: int, effects: Iterable[Effect]) -> tuple[bool, float]:
         """Return what sorts likely writers of `revision` first: those that are missed soonest."""
