@@ -168,9 +168,11 @@ class Member(ConsensusHost):
 
     def tick(self) -> None:
         """Look at the clock: to be called a few times per heartbeat."""
-        now = self.clock.monotonic()
-        self._proposals.expire(now)
-        self._reads.expire(now)
+        if self._applying is None:
+            # While a long delete is applied everybody waits for it and nobody in vain: it ends.
+            now = self.clock.monotonic()
+            self._proposals.expire(now)
+            self._reads.expire(now)
         self.turn()
 
     def turn(self) -> None:
