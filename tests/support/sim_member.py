@@ -185,7 +185,8 @@ class SimLinks:
         self._me = me
         self._world = world
         self._network = network
-        self._loss = loss
+        self.loss = loss
+        """Chance that a message is dropped as if its queue were full."""
         self.linked: set[MemberId] = set()
         self.dropped = 0
 
@@ -193,7 +194,7 @@ class SimLinks:
         """Take note of nothing: everybody is connected with everybody."""
 
     def send(self, member: MemberId, channel: Channel, payload: bytes) -> bool:
-        if self._loss and self._world.dice.random() < self._loss:
+        if self.loss and self._world.dice.random() < self.loss:
             self.dropped += 1
             return False
         return self._network.send(self._me, member, bytes((channel,)) + payload)

@@ -190,6 +190,7 @@ class Machine:
         self._is_healed = True
         if not self.is_alive:
             self.start()
+        self._links.loss = 0.0
         self._log_worker.held_until = self._disk_worker.held_until = 0.0
         self.free_disk()
         self._keyspaces.fail_syncs(syncs_fail=False)
