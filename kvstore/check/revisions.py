@@ -7,10 +7,13 @@ revision, a write before the reads of its revision" is a linearization.
 
 An operation of unknown outcome is placed where a revision has no other writer, if only it fits
 there. Where several differing ones fit, the likeliest is taken: if all else fits, too, that is an
-explanation. If it does not, the guess may be to blame, and the search has to decide.
+explanation. If it does not, the guess may be to blame, and another is taken; after some tries, the
+search has to decide.
 """
 
+from collections.abc import Container
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from kvstore.check.etcd_model import explains, keys_of
 from kvstore.check.history import FOREVER, History, Operation, Outcome
@@ -33,6 +36,8 @@ from kvstore.check.verdict import Finding, Verdict
 from kvstore.check.wording import call_text, short
 
 GUARANTEE = "strictly serializable (revisions)"
+_GUESSES_MAX = 30
+"""Guesses that are taken back, each by a new replay, before the search has to decide."""
 _ORDER_AT_ONE_REVISION = ("grant", "get", "txn", "delete", "put", "compact", "revoke")
 """What leaves the revision alone is replayed so: a lease is granted before it is used."""
 
@@ -51,43 +56,83 @@ class _Undecided(Exception):
     """Revisions alone do not tell."""
 
 
+class _Misguided(_Undecided):
+    """Something does not fit, and a guess may be why."""
+
+    def __init__(self, why: str, key: str | None) -> None:
+        super().__init__(f"a guess may be why {why}")
+        self.key = key
+        """What does not fit; None if it is not about one key."""
+
+
+class _Guess(NamedTuple):
+    """One of several writers of a revision, taken."""
+
+    revision: int
+    taken: str
+    keys: frozenset[str]
+    """What it changes, and what the others would have changed."""
+
+
 def check_revisions(history: History) -> tuple[Finding, Replay]:
     """Judge the operations on the store, and return the changes as far as they could be replayed.
 
     Raises:
         MalformedHistory: an operation has no sense.
     """
-    check = _Check(history)
-    try:
-        check.run()
-    except Broken as broken:
-        finding = Finding(
-            guarantee=GUARANTEE,
-            verdict=Verdict.VIOLATED,
-            summary=broken.summary,
-            operations=broken.operations,
-            steps=broken.steps,
-        )
-    except _Undecided as undecided:
-        finding = Finding(
-            guarantee=GUARANTEE,
-            verdict=Verdict.UNKNOWN,
-            summary=f"revisions do not decide: {undecided}",
-        )
-    else:
-        finding = Finding(
-            guarantee=GUARANTEE,
-            verdict=Verdict.HOLDS,
-            summary=f"{check.placed} operations explained, "
-            f"replayed up to revision {check.state.revision}",
-        )
+    check, end = _judged(history)
+    match end:
+        case Broken():
+            finding = Finding(
+                guarantee=GUARANTEE,
+                verdict=Verdict.VIOLATED,
+                summary=end.summary,
+                operations=end.operations,
+                steps=end.steps,
+            )
+        case _Undecided():
+            finding = Finding(
+                guarantee=GUARANTEE,
+                verdict=Verdict.UNKNOWN,
+                summary=f"revisions do not decide: {end}",
+            )
+        case _:
+            finding = Finding(
+                guarantee=GUARANTEE,
+                verdict=Verdict.HOLDS,
+                summary=f"{check.placed} operations explained, "
+                f"replayed up to revision {check.state.revision}",
+            )
     certain = {r: effects for r, effects in check.effects.items() if r < check.guessed_from}
     return finding, Replay(certain, max(certain, default=history.start_revision))
 
 
+def _judged(history: History) -> tuple["_Check", Broken | _Undecided | None]:
+    """Return the last replay and what ended it; None if all fits."""
+    banned: set[tuple[int, str]] = set()
+    tries = _GUESSES_MAX
+    while True:
+        check = _Check(history, banned)
+        try:
+            check.run()
+        except _Misguided as misguided:
+            tries -= 1
+            if tries == 0:
+                return check, misguided
+            guess = check.culprit(misguided.key)
+            banned.add((guess.revision, guess.taken))
+        except (Broken, _Undecided) as end:
+            return check, end
+        else:
+            return check, None
+
+
 class _Check:
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: History, banned: Container[tuple[int, str]]) -> None:
+        """Take a history, and the guesses (revision, writer) that did not fit before."""
         self._history = history
+        self._banned = banned
+        self._guesses: list[_Guess] = []
         self._contents = contents(history)
         self._knowledge = Knowledge(history)
         self._replayed = [o for o in history.operations if is_replayed(o)]
@@ -220,7 +265,7 @@ class _Check:
             and explains(applied, seen)
         ]
         if not found and self.guessed_from != FOREVER:
-            raise _Undecided(f"guesses left nothing that can have written {revision=}")
+            raise _Misguided(f"nothing can have written {revision=}", next(iter(seen), None))
         if not found:
             witness = self._knowledge.witness(revision)
             raise Broken(
@@ -234,7 +279,15 @@ class _Check:
             self.guessed_from = min(self.guessed_from, revision)
             self._lookahead = self._lookahead or Lookahead(self._history, has_written)
             rank = self._lookahead.rank
-            chosen, applied = min(found, key=lambda pair: rank(revision, pair[1].effects))
+            chosen, applied = min(
+                found,
+                key=lambda pair: (
+                    (revision, _name(pair[0])) in self._banned,
+                    rank(revision, pair[1].effects),
+                ),
+            )
+            keys = frozenset(effect.key for _, other in found for effect in other.effects)
+            self._guesses.append(_Guess(revision, _name(chosen), keys))
         if isinstance(chosen, Operation):
             (at if chosen in at else self._unknown).remove(chosen)
             self.placed += 1
@@ -267,7 +320,8 @@ class _Check:
                 continue
             if operation.kind in {"grant", "revoke"}:
                 if applied is None or applied.effects:
-                    raise _Undecided(f"#{operation.index} depends on a lease that may have run out")
+                    why = f"#{operation.index} depends on a lease that may have run out"
+                    raise _Misguided(why, None) if self._guesses else _Undecided(why)
                 self.state = applied.keyspace
                 continue
             response = {} if applied is None else {**applied.response}
@@ -300,7 +354,14 @@ class _Check:
             and self._touched is not None
             and key not in self._touched
         )
-        return broken if is_certain else _Undecided(f"a guess may be why {broken.summary}")
+        if is_certain:
+            return broken
+        return _Misguided(broken.summary, key if isinstance(key, str) else None)
+
+    def culprit(self, key: str | None) -> _Guess:
+        """Return the latest guess that may be why something about `key` does not fit."""
+        about = (guess for guess in reversed(self._guesses) if key in guess.keys)
+        return next(about, self._guesses[-1])
 
     def _last_writers(self, operation: Operation) -> list[int]:
         """Return the operations whose writes the result ought to show."""
@@ -378,6 +439,12 @@ def _touched_by(unknown: list[Operation], expiries: list[Expiry]) -> set[str] | 
     ):
         return None
     return {key for operation in unknown for key in keys_of(operation)}
+
+
+def _name(candidate: Operation | Expiry) -> str:
+    if isinstance(candidate, Expiry):
+        return f"expiry of {candidate.lease}"
+    return f"#{candidate.index}"
 
 
 def _interchangeable(one: Operation | Expiry, other: Operation | Expiry) -> bool:
