@@ -133,7 +133,7 @@ def _explained(
         operations=needed,
         steps=(
             *finding.steps,
-            f"{len(needed)} operations are enough to show it, whenever all others took effect:",
+            "these are enough to show it, whenever the others took effect:",
             *shown,
             *([f"and {more} more"] if more else []),
         ),
