@@ -168,12 +168,12 @@ class Member(ConsensusHost):
 
     def tick(self) -> None:
         """Look at the clock: to be called a few times per heartbeat."""
+        self.turn()
         if self._applying is None:
             # While a long delete is applied everybody waits for it and nobody in vain: it ends.
             now = self.clock.monotonic()
             self._proposals.expire(now)
             self._reads.expire(now)
-        self.turn()
 
     def turn(self) -> None:
         """Do everything that can be done now without waiting."""

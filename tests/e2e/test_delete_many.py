@@ -56,7 +56,7 @@ class Reader:
         request = rpc_pb2.RangeRequest(key=OTHER, serializable=self._serializable)
         while not self._stopping.is_set():
             started = time.monotonic()
-            outcome = self._target.start("Range", request, self._member).outcome()
+            outcome = self._target.start("Range", request, self._member, timeout_s=300).outcome()
             self.longest_s = max(self.longest_s, time.monotonic() - started)
             self.reads += 1
             if not outcome.is_ok:
