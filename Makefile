@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 SEEDS ?= 100
 N ?= 3
 
-.PHONY: help cluster test check fix proto interop bench bench-full sim clean
+.PHONY: help cluster test check fix proto interop bench bench-full sim mutants clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,8 +55,12 @@ bench: $(READY) ## Compare with a real etcd, the short way
 bench-full: $(READY) ## Compare with a real etcd, every workload
 	@$(BIN)/python -m bench --full
 
-sim: $(READY) ## Simulate whole clusters (SEEDS=how many)
+sim: $(READY) ## Simulate whole clusters: the engine alone, then whole members (SEEDS=how many of each)
 	@$(BIN)/python -m tests.simulation --seeds 0:$(SEEDS) --jobs 2
+	@$(BIN)/python -m tests.simulation.members --seeds 0:$(SEEDS) --jobs 2
+
+mutants: $(READY) ## Plant each bug of tests/mutants in a copy, and see that something notices
+	@$(BIN)/python -m tests.mutants.run
 
 clean: ## Remove the environment and the caches
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
