@@ -6,6 +6,7 @@ from kvstore.base.key_range import KeyRange
 from kvstore.mvcc.event import Changes, Previous
 from kvstore.mvcc.hash import HashSlices, hash_slices
 from kvstore.mvcc.history import changes, point_read
+from kvstore.mvcc.layout import HEAD_BYTES, LIVE, get_head
 from kvstore.mvcc.range import RangeQuery, RangeResult, RangeSlices, range_slices, run_range
 
 
@@ -22,6 +23,13 @@ class ReadView:
     def get(self, key: bytes) -> Previous | None:
         """Return the live `key`, or None."""
         return point_read(self._txn, key)
+
+    def key_value(self, key: bytes) -> bytes | None:
+        """Return the encoded KeyValue of the live `key`, or None: all that most reads want."""
+        head = get_head(self._txn, key)
+        if head is None or head[0] != LIVE:
+            return None
+        return head[HEAD_BYTES:]
 
     def range(self, query: RangeQuery) -> RangeResult:
         """Execute a range at once.

@@ -80,11 +80,10 @@ class KvService:
             return
         view = self._member.view()
         header = self._headers.field(view.revision, self._member.consensus.term)
-        found = view.get(key)
-        if found is None:
+        stored = view.key_value(key)
+        if stored is None:
             call.reply(header)
             return
-        stored = found.key_value
         call.reply(b"".join((header, _KVS_TAG, encode_varint(len(stored)), stored, _COUNT_ONE)))
 
     def _reply_range(self, call: UnaryCall, query: RangeQuery, error: RpcError | None) -> None:
