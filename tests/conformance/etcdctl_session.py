@@ -56,5 +56,9 @@ def run(step: Step, words: list[str]) -> tuple[int, str]:
         lines = [line for _, line in zip(range(step.lines), process.stdout, strict=False)]
         killer.cancel()
         process.send_signal(signal.SIGINT)
-        process.communicate()
+        try:
+            process.communicate(timeout=COMMAND_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
     return 0, "".join(lines)

@@ -91,7 +91,6 @@ FORMAT_SCRIPT: tuple[Step, ...] = (
     *_in_every_format("alarm list"),
     step("alarm disarm"),
     *_in_every_format("lease grant 300"),
-    step("lease grant 0"),
     step("lease grant x"),
     step("lease grant 300"),
     step("put held v --lease {lease}"),

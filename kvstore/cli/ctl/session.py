@@ -2,6 +2,7 @@
 
 import contextlib
 import getpass
+import signal
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypeVar
@@ -36,7 +37,7 @@ class Session:
         settings = self.settings
         password = settings.password
         if settings.user and not password:
-            password = getpass.getpass("Password: ")
+            password = _prompted()
         tls = Tls.from_files(
             ca=settings.ca_file, certificate=settings.certificate_file, key=settings.key_file
         )
@@ -86,6 +87,15 @@ class Session:
             case _:
                 raise Stop(Exit.BAD_FEATURE, "table not supported as output format")
         sys.stdout.flush()
+
+
+def _prompted() -> str:
+    """Ask for the password; an interrupt first gives the terminal its echo back."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return getpass.getpass("Password: ")
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def text_of(error: RpcError) -> str:
