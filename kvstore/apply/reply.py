@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from kvstore.base.errors import RpcError
 from kvstore.mvcc import RangeResult
-from kvstore.wire.protobuf import bytes_field, encode_varint, message_field, varint_field
+from kvstore.wire.protobuf import encode_varint, message_field, varint_field
 
 _KVS_TAG = b"\x12"
 _PREV_KVS_TAG = b"\x1a"
@@ -46,11 +46,6 @@ def range_body(result: RangeResult) -> bytes:
 def operation_header(revision: int) -> bytes:
     """Return the header field inside a transaction: it carries nothing but the revision."""
     return message_field(1, varint_field(3, revision))
-
-
-def string_field(number: int, text: str) -> bytes:
-    """Return a string field, or nothing if it is empty."""
-    return bytes_field(number, text.encode())
 
 
 def _repeated(tag: bytes, messages: Sequence[bytes]) -> bytes:

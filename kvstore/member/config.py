@@ -6,7 +6,6 @@ from kvstore.base.ids import ClusterId, MemberId
 from kvstore.base.limits import Limits
 
 _REQUEST_TIMEOUT_BASE_S = 5.0
-_LEASE_TTL_MIN_ELECTIONS = 1.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,8 +25,3 @@ class MemberConfig:
     def request_timeout_s(self) -> float:
         """How long a request may wait for the cluster (etcd: 5 s + 2 election timeouts)."""
         return _REQUEST_TIMEOUT_BASE_S + 2 * self.election_timeout_s
-
-    @property
-    def lease_ttl_min_s(self) -> int:
-        """The shortest TTL that is granted (etcd: 1.5 election timeouts, rounded up)."""
-        return -int(-_LEASE_TTL_MIN_ELECTIONS * self.election_timeout_s // 1)

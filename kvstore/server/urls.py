@@ -6,7 +6,6 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 SCHEMES = ("http", "https", "unix", "unixs")
-PORT_MAX = 65_535
 
 
 class Url(NamedTuple):
