@@ -7,6 +7,9 @@ docs/adr/0013 lists each fix (F1-F22) and what happens without it.
 
 Overriding works because mangling is textual: the library's `self.__name` is `self._SyncObj__name`,
 which a subclass may define. Hence the exact version and source are checked at import.
+
+The library ticks only when its clock demands it, for a campaign or a heartbeat. In between, a turn
+commits and applies by itself, at a cost that does not grow with the log.
 """
 # ruff: noqa: N802 - the library's names
 
@@ -275,7 +278,10 @@ class PySyncObjEngine(library.SyncObj):
         """Elect, commit, apply, send. Take the peers' messages first, then propose, then this."""
         assert not self._is_applying, "an earlier apply failed"
         self._enter()
-        self.doTick(0.0)
+        if self._is_library_due():
+            self.doTick(0.0)
+        self._commit()
+        self._SyncObj__applyLogEntries()
         self._follow_membership()
         if self.is_leader:
             self._transfer.advance()
@@ -437,6 +443,15 @@ class PySyncObjEngine(library.SyncObj):
                 term_at=self.journal.term_at,
             )
         self.committed = max(self.committed, index)
+
+    def _commit(self) -> None:
+        """As the leader, commit what a majority has.
+
+        The library's own way there counts the holders of each entry after the other: under load
+        that is most of what it costs.
+        """
+        if self.is_leader:
+            self._SyncObj__raftCommitIndex = self.journal.last_index
 
     # --- messages -------------------------------------------------------------------------------
 
@@ -651,6 +666,12 @@ class PySyncObjEngine(library.SyncObj):
         return False
 
     # --- a step ---------------------------------------------------------------------------------
+
+    def _is_library_due(self) -> bool:
+        """Whether its tick has anything to do: to campaign, or to look for its quorum and beat."""
+        if self.is_leader:
+            return _Step.now > self._SyncObj__newAppendEntriesTime
+        return _Step.now > self._SyncObj__raftElectionDeadline
 
     def _enter(self) -> None:
         _Step.now = self._clock.monotonic()
