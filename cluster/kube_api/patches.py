@@ -11,7 +11,7 @@ from cluster.kube_api.errors import ApiError, bad_request, unprocessable
 from cluster.kube_api.objects import JsonObject, JsonValue, same
 
 OPERATIONS_MAX = 10_000
-COPIED_VALUES_MAX = 1_000_000
+COPIED_VALUES_MAX = 100_000
 
 
 def merge_patch(target: JsonValue, patch: JsonValue) -> JsonValue:
