@@ -5,6 +5,8 @@
                  operations (u32) bytes (u32) operation*
     operation := kind (u8) length (u32) payload
 
+    as user   := auth revision (u64) length of name (u16) kind (u8) name payload
+
 Little endian. A batch is what one member collected in one turn; (origin, incarnation, sequence) is
 its identity, by which the origin finds the callers that wait. The payload of an operation is the
 request's protobuf message; whatever members could decide differently (a lease id) is already chosen
@@ -16,6 +18,7 @@ from enum import IntEnum
 from struct import Struct, error
 from typing import NamedTuple
 
+from kvstore.auth import ANONYMOUS, Identity
 from kvstore.base.errors import CorruptWal
 from kvstore.base.ids import MemberId
 
@@ -23,6 +26,8 @@ ENTRY_FORMAT = b"\x01"
 
 _BATCH = Struct("<QQQII")
 _OPERATION = Struct("<BI")
+_AS_USER = Struct("<QHB")
+_USER_BYTES_MAX = (1 << 16) - 1
 
 OPERATION_OVERHEAD_BYTES = _OPERATION.size
 BATCH_OVERHEAD_BYTES = _BATCH.size
@@ -40,6 +45,23 @@ class OperationKind(IntEnum):
     ALARM = 7
     MEMBER_ATTRIBUTES = 8
     """kvstorepb.MemberAttributes, preceded by the member's id (u64)."""
+    LEASE_EXPIRE = 16
+    """A revoke for which a leader asks, not a client: the time of the lease is over."""
+    AS_USER = 17
+    """Another operation, and for whom it is to be done: see `as_user`."""
+    AUTH_ENABLE = 20
+    AUTH_DISABLE = 21
+    AUTH_ASSIGN_TOKEN = 22
+    """kvstorepb.AssignToken."""
+    AUTH_USER_ADD = 23
+    AUTH_USER_DELETE = 24
+    AUTH_USER_CHANGE_PASSWORD = 25
+    AUTH_USER_GRANT_ROLE = 26
+    AUTH_USER_REVOKE_ROLE = 27
+    AUTH_ROLE_ADD = 28
+    AUTH_ROLE_DELETE = 29
+    AUTH_ROLE_GRANT_PERMISSION = 30
+    AUTH_ROLE_REVOKE_PERMISSION = 31
 
 
 class BatchId(NamedTuple):
@@ -55,6 +77,29 @@ class Batch(NamedTuple):
 
     id: BatchId
     operations: list[tuple[int, bytes]]
+
+
+def as_user(user: Identity, kind: int, payload: bytes) -> bytes:
+    """Return the payload of `AS_USER`: an operation, and who wants it done."""
+    name = user.name.encode()
+    if len(name) > _USER_BYTES_MAX:
+        name, user = b"", ANONYMOUS  # nobody was ever added under such a name
+    return _AS_USER.pack(user.revision, len(name), kind) + name + payload
+
+
+def decode_as_user(payload: bytes) -> tuple[Identity, int, bytes]:
+    """Return who wants which operation (kind, payload) done.
+
+    Raises:
+        CorruptWal: the bytes are none that `as_user` made. The member must stop.
+    """
+    try:
+        revision, name_bytes, kind = _AS_USER.unpack_from(payload)
+        end = _AS_USER.size + name_bytes
+        name = payload[_AS_USER.size : end].decode()
+    except (error, UnicodeDecodeError) as damage:
+        raise CorruptWal("operation of a user is cut short") from damage
+    return Identity(name, revision), kind, payload[end:]
 
 
 def encode_batch(batch_id: BatchId, operations: Sequence[tuple[int, bytes]]) -> bytes:
@@ -98,8 +143,15 @@ def check_batch(encoded: bytes) -> BatchId:
         (batch,) = decode_entry(ENTRY_FORMAT + encoded)
     except CorruptWal as damage:
         raise ValueError(str(damage)) from damage
-    for kind, _ in batch.operations:
+    for kind, payload in batch.operations:
         OperationKind(kind)
+        if kind == OperationKind.AS_USER:
+            try:
+                _, inner, _ = decode_as_user(payload)
+            except CorruptWal as damage:
+                raise ValueError(str(damage)) from damage
+            if OperationKind(inner) is OperationKind.AS_USER:
+                raise ValueError("an operation of a user within another")
     return batch_id
 
 

@@ -11,10 +11,13 @@ from struct import Struct
 
 from kvstore.apply import meta
 from kvstore.apply.alarms import CORRUPT, NOSPACE, Alarms
-from kvstore.apply.command import Batch, BatchId, OperationKind, decode_entry
+from kvstore.apply.auth_operations import AuthOperations
+from kvstore.apply.command import Batch, BatchId, OperationKind, decode_as_user, decode_entry
 from kvstore.apply.operations import Operations
+from kvstore.apply.permits import check_operation
 from kvstore.apply.reply import Outcome, Reply
 from kvstore.apply.txn import apply_txn
+from kvstore.auth import ANONYMOUS, AuthStore
 from kvstore.backend.backend import Backend, WriteTxn
 from kvstore.backend.schema import Tree
 from kvstore.base.errors import Corrupt, LeaseNotFound, RequestRefused, SpaceExceeded
@@ -26,6 +29,7 @@ from kvstore.wire.pb import raft_pb2, rpc_pb2
 from kvstore.wire.protobuf import varint_field
 
 _MEMBER_ID = Struct("<Q")
+_AS_USER = int(OperationKind.AS_USER)
 _OPERATIONS_PER_STEP = 64
 """Applied between two looks at the clock: well under a millisecond of work."""
 
@@ -40,7 +44,7 @@ class AppliedTurn:
 
 
 class StateMachine:
-    """Keys, leases, alarms and member attributes, in one backend."""
+    """Keys, leases, alarms, member attributes, users and roles, in one backend."""
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
@@ -49,6 +53,7 @@ class StateMachine:
         try:
             self.lessor = Lessor.load(stored)
             self.alarms = Alarms(stored)
+            self.auth = AuthStore.load(stored)
             self.applied = meta.applied(stored)
             self.attributes = _load_attributes(stored.scan(Tree.MEMBERS))
         finally:
@@ -86,11 +91,13 @@ class Turn:
             OperationKind.LEASE_GRANT: self._grant,
             OperationKind.ALARM: self._apply_alarm,
             OperationKind.MEMBER_ATTRIBUTES: self._publish,
+            **AuthOperations(self._txn, machine.auth, self._current).methods(),
         }
         self._long: dict[int, Callable[[bytes], Generator[None, None, Reply]]] = {
             OperationKind.TXN: self._apply_txn,
             OperationKind.DELETE_RANGE: operations.delete_range,
             OperationKind.LEASE_REVOKE: self._revoke,
+            OperationKind.LEASE_EXPIRE: self._revoke,
         }
 
     @property
@@ -122,13 +129,18 @@ class Turn:
 
     def _apply_batch(self, batch: Batch) -> Iterator[None]:
         outcomes: list[Outcome] = []
-        short, alarms = self._short, self._machine.alarms
+        short, alarms, auth = self._short, self._machine.alarms, self._machine.auth
         for number, (kind, payload) in enumerate(batch.operations, 1):
             if number % _OPERATIONS_PER_STEP == 0:
                 yield
+            user = ANONYMOUS
+            if kind == _AS_USER:
+                user, kind, payload = decode_as_user(payload)  # noqa: PLW2901 - what is asked for
             try:
                 if alarms.any_raised:
                     _check_alarms(kind, payload, alarms)
+                if auth.is_enabled:
+                    check_operation(user, kind, payload, self._machine, self._txn)
                 apply = short.get(kind)
                 if apply is not None:
                     outcomes.append(apply(payload))
@@ -137,6 +149,10 @@ class Turn:
             except RequestRefused as refusal:
                 outcomes.append(refusal)
         self._result.batches.append((batch.id, outcomes))
+
+    def _current(self) -> tuple[int, int]:
+        """Return the store revision, and the index of the entry that is being applied."""
+        return self._writer.revision, self._applied.index + 1
 
     def _apply_txn(self, payload: bytes) -> Generator[None, None, Reply]:
         return apply_txn(rpc_pb2.TxnRequest.FromString(payload), self._operations)
@@ -195,6 +211,7 @@ _REFUSED_WHEN_CORRUPT = frozenset(
         OperationKind.COMPACT,
         OperationKind.LEASE_GRANT,
         OperationKind.LEASE_REVOKE,
+        OperationKind.LEASE_EXPIRE,
     }
 )
 

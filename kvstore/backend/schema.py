@@ -25,6 +25,8 @@ class Tree(Enum):
     """member id -> its published attributes."""
     ALARMS = b"alarms"
     """(member id, alarm type) -> nothing."""
+    AUTH = b"auth"
+    """users, roles, whether authentication is on, and the auth revision (auth.store)."""
     META = b"meta"
     """Single values: format version, applied index and term, membership, compact revision, ..."""
 

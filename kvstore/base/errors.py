@@ -180,6 +180,122 @@ class NotPrimaryLessor(RequestRefused):
     message = "not a primary lessor"
 
 
+# --- RequestRefused: authentication ---------------------------------------------------------------
+
+
+class RootUserMissing(RequestRefused):
+    code = Code.FAILED_PRECONDITION
+    message = "etcdserver: root user does not exist"
+
+
+class RootRoleMissing(RequestRefused):
+    code = Code.FAILED_PRECONDITION
+    message = "etcdserver: root user does not have root role"
+
+
+class UserExists(RequestRefused):
+    code = Code.FAILED_PRECONDITION
+    message = "etcdserver: user name already exists"
+
+
+class UserNameEmpty(RequestRefused):
+    """No name in a request about a user; or nobody is known to have sent the request."""
+
+    code = Code.INVALID_ARGUMENT
+    message = "etcdserver: user name is empty"
+
+
+class UserNotFound(RequestRefused):
+    code = Code.FAILED_PRECONDITION
+    message = "etcdserver: user name not found"
+
+
+class RoleExists(RequestRefused):
+    code = Code.FAILED_PRECONDITION
+    message = "etcdserver: role name already exists"
+
+
+class RoleNotFound(RequestRefused):
+    code = Code.FAILED_PRECONDITION
+    message = "etcdserver: role name not found"
+
+
+class RoleNameEmpty(RequestRefused):
+    code = Code.INVALID_ARGUMENT
+    message = "etcdserver: role name is empty"
+
+
+class AuthenticationFailed(RequestRefused):
+    code = Code.INVALID_ARGUMENT
+    message = "etcdserver: authentication failed, invalid user ID or password"
+
+
+class NoPasswordUser(RequestRefused):
+    """A password was given for a user that has none; etcd has no status for it."""
+
+    code = Code.UNKNOWN
+    message = "auth: authentication failed, password was given for no password user"
+
+
+class PermissionNotGiven(RequestRefused):
+    code = Code.INVALID_ARGUMENT
+    message = "etcdserver: permission not given"
+
+
+class PermissionDenied(RequestRefused):
+    code = Code.PERMISSION_DENIED
+    message = "etcdserver: permission denied"
+
+
+class RoleNotGranted(RequestRefused):
+    code = Code.FAILED_PRECONDITION
+    message = "etcdserver: role is not granted to the user"
+
+
+class PermissionNotGranted(RequestRefused):
+    code = Code.FAILED_PRECONDITION
+    message = "etcdserver: permission is not granted to the role"
+
+
+class AuthNotEnabled(RequestRefused):
+    code = Code.FAILED_PRECONDITION
+    message = "etcdserver: authentication is not enabled"
+
+
+class InvalidAuthToken(RequestRefused):
+    code = Code.UNAUTHENTICATED
+    message = "etcdserver: invalid auth token"
+
+
+class InvalidAuthManagement(RequestRefused):
+    code = Code.INVALID_ARGUMENT
+    message = "etcdserver: invalid auth management"
+
+
+class AuthRevisionOld(RequestRefused):
+    """The caller was identified before users or roles changed; it should authenticate again."""
+
+    code = Code.INVALID_ARGUMENT
+    message = "etcdserver: revision of auth store is old"
+
+
+class TokensNotIssued(RequestRefused):
+    """This member can verify tokens and not make any: it was given a public key only."""
+
+    code = Code.UNKNOWN
+    message = "auth: token signing attempted with verify-only key"
+
+
+class PasswordRefused(RequestRefused):
+    """bcrypt takes no such password; the text is its own."""
+
+    code = Code.UNKNOWN
+
+    def __init__(self, message: str) -> None:
+        self.message = message
+        super().__init__()
+
+
 # --- RequestRefused: the cluster ------------------------------------------------------------------
 
 

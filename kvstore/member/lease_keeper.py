@@ -178,7 +178,7 @@ class LeaseKeeper:
                 payload = rpc_pb2.LeaseRevokeRequest(ID=lease).SerializeToString()
                 # Another leader may have renewed the lease by the time it would hear of this.
                 self._member.propose(
-                    OperationKind.LEASE_REVOKE, payload, lambda _: None, is_leaders=True
+                    OperationKind.LEASE_EXPIRE, payload, lambda _: None, is_leaders=True
                 )
 
         self._member.read(confirmed)

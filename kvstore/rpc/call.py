@@ -19,6 +19,11 @@ class UnaryCall(Protocol):
         ...
 
     @property
+    def client_name(self) -> str:
+        """The common name of the client's verified certificate; empty without one."""
+        ...
+
+    @property
     def timeout_s(self) -> float | None:
         """What `grpc-timeout` said, in seconds; None without it."""
         ...
@@ -43,6 +48,11 @@ class StreamCall(Protocol):
     @property
     def metadata(self) -> Mapping[str, str]:
         """Request metadata, as in `UnaryCall`."""
+        ...
+
+    @property
+    def client_name(self) -> str:
+        """The client's certified name, as in `UnaryCall`."""
         ...
 
     @property

@@ -6,6 +6,7 @@ from google.protobuf.message import DecodeError
 
 from kvstore.base.errors import RpcError
 from kvstore.member import Member
+from kvstore.rpc.access import Need
 from kvstore.rpc.call import Method, UnaryCall
 from kvstore.rpc.header import ResponseHeaders
 from kvstore.rpc.pipeline import Pipeline, malformed
@@ -22,7 +23,11 @@ class ClusterService:
 
     def methods(self) -> dict[str, Method]:
         """Return the routes of this service."""
-        return {"/etcdserverpb.Cluster/MemberList": self._pipeline.unary(self._member_list)}
+        return {
+            "/etcdserverpb.Cluster/MemberList": self._pipeline.unary(
+                self._member_list, needs=Need.IDENTITY
+            )
+        }
 
     def _member_list(self, call: UnaryCall, raw: bytes) -> None:
         try:

@@ -11,9 +11,11 @@ from kvstore.apply.reply import range_body
 from kvstore.apply.requests import decode_put, plain_put, plain_range_key, range_query
 from kvstore.apply.txn import read_txn
 from kvstore.base.errors import RequestTooLarge, RpcError
+from kvstore.base.key_range import KeyRange
 from kvstore.member import Housekeeping, Member
 from kvstore.mvcc import RangeQuery, RangeResult, RangeTail
 from kvstore.rpc import kv_checks
+from kvstore.rpc.access import AccessControl, Need
 from kvstore.rpc.call import Method, UnaryCall
 from kvstore.rpc.header import ResponseHeaders
 from kvstore.rpc.pipeline import Pipeline, malformed
@@ -30,15 +32,18 @@ _COUNT_ONE = b"\x20\x01"
 class KvService:
     """Requests of the keyspace, from bytes to bytes."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is one of its collaborators
         self,
         member: Member,
         headers: ResponseHeaders,
         pipeline: Pipeline,
         quota: Quota,
         housekeeping: Housekeeping,
+        *,
+        access: AccessControl,
     ) -> None:
         self._member = member
+        self._access = access
         self._headers = headers
         self._pipeline = pipeline
         self._quota = quota
@@ -54,7 +59,7 @@ class KvService:
             "/etcdserverpb.KV/Put": unary(self._put),
             "/etcdserverpb.KV/DeleteRange": unary(self._delete_range),
             "/etcdserverpb.KV/Txn": unary(self._txn),
-            "/etcdserverpb.KV/Compact": unary(self._compact),
+            "/etcdserverpb.KV/Compact": unary(self._compact, needs=Need.ROOT),
         }
 
     # --- reads
@@ -78,6 +83,12 @@ class KvService:
         if error is not None:
             call.fail(error.code, error.message)
             return
+        if self._member.machine.auth.is_enabled:
+            try:
+                self._access.check_range(call, KeyRange.single(key))
+            except RpcError as refusal:
+                call.fail(refusal.code, refusal.message)
+                return
         view = self._member.view()
         header = self._headers.field(view.revision, self._member.consensus.term)
         stored = view.key_value(key)
@@ -91,6 +102,7 @@ class KvService:
             call.fail(error.code, error.message)
             return
         try:
+            self._access.check_range(call, query.keys)
             if query.keys.is_single or query.count_only or 0 < query.limit <= _PAGE_KEYS:
                 self._reply_result(call, self._member.view().range(query))
             else:
@@ -142,6 +154,7 @@ class KvService:
             call.fail(error.code, error.message)
             return
         try:
+            self._access.check_txn(call, request)
             self._finish(call, read_txn(request, self._member.view()))
         except RpcError as refusal:
             call.fail(refusal.code, refusal.message)
@@ -165,7 +178,11 @@ class KvService:
     ) -> None:
         if len(raw) + _PROPOSAL_OVERHEAD_BYTES > self._limits.request_bytes_max:
             raise RequestTooLarge
-        self._member.propose(kind, raw, partial(finish or self._finish, call))
+        done = partial(finish or self._finish, call)
+        if self._member.machine.auth.is_enabled:
+            self._access.propose(call, kind, raw, done)
+        else:
+            self._member.propose(kind, raw, done)
 
     def _finish(self, call: UnaryCall, outcome: Outcome) -> None:
         if isinstance(outcome, Reply):

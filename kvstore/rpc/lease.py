@@ -10,7 +10,8 @@ from kvstore.base.entropy import Entropy
 from kvstore.base.errors import LeaseNotFound, LeaseTtlTooLarge, RpcError, TooManyRequests
 from kvstore.base.ids import LeaseId
 from kvstore.lease import TTL_MAX_S, TimeToLive
-from kvstore.rpc.call import Method, StreamCall, StreamHandler, StreamMethod, UnaryCall
+from kvstore.rpc.access import Caller
+from kvstore.rpc.call import Method, StreamCall, StreamHandler, UnaryCall
 from kvstore.rpc.pipeline import Pipeline, malformed
 from kvstore.rpc.stream_guard import StreamGuard
 from kvstore.wire.pb import rpc_pb2
@@ -30,7 +31,10 @@ class LeaseLife(NamedTuple):
 
 
 class LeaseOperations(Protocol):
-    """What the member does for this service. Each `done` is called once, now or in a later turn."""
+    """What the member does for one caller of this service.
+
+    Each `done` is called once, now or in a later turn.
+    """
 
     @property
     def revision(self) -> int:
@@ -58,20 +62,25 @@ class LeaseOperations(Protocol):
         ...
 
     def leases(self) -> Sequence[LeaseId]:
-        """Return the leases known here, the first to expire in front."""
+        """Return the leases known here, the first to expire in front.
+
+        Raises:
+            RequestRefused: the caller may not see them.
+        """
         ...
 
 
 class LeaseService:
     """The handlers of `/etcdserverpb.Lease/*`.
 
-    `header` returns the header field of a response; `ttl_min_s` is `lease.minimum_ttl_s` of the
-    election timeout. Ids and TTLs are settled here, before the log, so that members agree on them.
+    `operations_for` returns what may be done for a caller, `header` the header field of a response;
+    `ttl_min_s` is `lease.minimum_ttl_s` of the election timeout. Ids and TTLs are settled here,
+    before the log, so that members agree on them.
     """
 
     def __init__(  # noqa: PLR0913 - each is one of its collaborators
         self,
-        operations: LeaseOperations,
+        operations_for: Callable[[Caller], LeaseOperations],
         header: Callable[[int], bytes],
         pipeline: Pipeline,
         guard: StreamGuard,
@@ -79,7 +88,7 @@ class LeaseService:
         *,
         ttl_min_s: int,
     ) -> None:
-        self._operations = operations
+        self._operations_for = operations_for
         self._header = header
         self._pipeline = pipeline
         self._guard = guard
@@ -93,7 +102,7 @@ class LeaseService:
         return {
             prefix + "Grant": unary(self._grant),
             prefix + "Revoke": unary(self._revoke),
-            prefix + "KeepAlive": StreamMethod(self._keep_alive),
+            prefix + "KeepAlive": self._pipeline.stream(self._keep_alive),
             prefix + "TimeToLive": unary(self._time_to_live),
             prefix + "Leases": unary(self._leases),
         }
@@ -115,7 +124,7 @@ class LeaseService:
             else:
                 call.reply(self._header(outcome) + _id_and_ttl(lease_id, ttl_s))
 
-        self._operations.propose_grant(lease_id, ttl_s, done)
+        self._operations_for(call).propose_grant(lease_id, ttl_s, done)
 
     def _revoke(self, call: UnaryCall, raw: bytes) -> None:
         try:
@@ -129,10 +138,10 @@ class LeaseService:
             else:
                 call.reply(self._header(outcome))
 
-        self._operations.propose_revoke(LeaseId(request.ID), done)
+        self._operations_for(call).propose_revoke(LeaseId(request.ID), done)
 
     def _keep_alive(self, call: StreamCall) -> StreamHandler:
-        return _KeepAliveHandler(call, self._operations, self._header, self._guard)
+        return _KeepAliveHandler(call, self._operations_for(call), self._header, self._guard)
 
     def _time_to_live(self, call: UnaryCall, raw: bytes) -> None:
         """An unknown or expired lease is no error: its TTL is -1."""
@@ -140,12 +149,13 @@ class LeaseService:
             request = rpc_pb2.LeaseTimeToLiveRequest.FromString(raw)
         except DecodeError as error:
             raise malformed(error) from error
+        operations = self._operations_for(call)
 
         def done(outcome: LeaseLife | RpcError | None) -> None:
             if isinstance(outcome, RpcError):
                 call.fail(outcome.code, outcome.message)
                 return
-            head = self._header(self._operations.revision)
+            head = self._header(operations.revision)
             if outcome is None:
                 call.reply(head + _id_and_ttl(request.ID, -1))
                 return
@@ -157,7 +167,7 @@ class LeaseService:
                 + b"".join(message_field(5, key) for key in outcome.keys)
             )
 
-        self._operations.time_to_live(LeaseId(request.ID), done, keys=request.keys)
+        operations.time_to_live(LeaseId(request.ID), done, keys=request.keys)
 
     def _leases(self, call: UnaryCall, raw: bytes) -> None:
         """Answer from what this member has applied."""
@@ -165,10 +175,9 @@ class LeaseService:
             rpc_pb2.LeaseLeasesRequest.FromString(raw)
         except DecodeError as error:
             raise malformed(error) from error
-        statuses = [
-            message_field(2, varint_field(1, lease_id)) for lease_id in self._operations.leases()
-        ]
-        call.reply(self._header(self._operations.revision) + b"".join(statuses))
+        operations = self._operations_for(call)
+        statuses = [message_field(2, varint_field(1, lease_id)) for lease_id in operations.leases()]
+        call.reply(self._header(operations.revision) + b"".join(statuses))
 
 
 class _Renewal:

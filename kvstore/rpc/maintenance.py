@@ -10,6 +10,7 @@ from kvstore.apply.command import OperationKind
 from kvstore.base.errors import NoLeader, RpcError
 from kvstore.member import Member
 from kvstore.mvcc import HashResult, HashSlices, ReadView
+from kvstore.rpc.access import AccessControl, Need
 from kvstore.rpc.call import Method, UnaryCall
 from kvstore.rpc.header import ResponseHeaders
 from kvstore.rpc.pipeline import Pipeline, malformed
@@ -23,17 +24,26 @@ ALARM_NAMES = {NOSPACE: "NOSPACE", CORRUPT: "CORRUPT"}
 class MaintenanceService:
     """One member's own state, for operators."""
 
-    def __init__(self, member: Member, headers: ResponseHeaders, pipeline: Pipeline) -> None:
+    def __init__(
+        self,
+        member: Member,
+        headers: ResponseHeaders,
+        pipeline: Pipeline,
+        access: AccessControl,
+    ) -> None:
         self._member = member
         self._headers = headers
         self._pipeline = pipeline
+        self._access = access
 
     def methods(self) -> dict[str, Method]:
         """Return the routes of this service."""
         unary = self._pipeline.unary
         return {
-            "/etcdserverpb.Maintenance/Status": unary(self._status, on_learner=True),
-            "/etcdserverpb.Maintenance/HashKV": unary(self._hash_kv),
+            "/etcdserverpb.Maintenance/Status": unary(
+                self._status, on_learner=True, needs=Need.IDENTITY
+            ),
+            "/etcdserverpb.Maintenance/HashKV": unary(self._hash_kv, needs=Need.ROOT),
             "/etcdserverpb.Maintenance/Alarm": unary(self._alarm),
         }
 
@@ -82,6 +92,8 @@ class MaintenanceService:
         except DecodeError as error:
             raise malformed(error) from error
         _check_alarm(request)
+        is_read = request.action == rpc_pb2.AlarmRequest.GET
+        self._access.require(call, Need.IDENTITY if is_read else Need.ROOT)
         self._member.propose(OperationKind.ALARM, raw, partial(self._finish_alarm, call))
 
     def _finish_alarm(self, call: UnaryCall, outcome: Outcome) -> None:

@@ -1,13 +1,19 @@
-"""What the Lease service asks of a member: sets through the log, deadlines from the keeper."""
+"""What the Lease service asks of a member: sets through the log, deadlines from the keeper.
+
+While authentication is on, a lease is touched with the permissions of its keys: who may not write
+them all can neither prolong nor revoke it, and who may not read them all does not learn of them.
+"""
 
 from collections.abc import Callable, Sequence
 
 from kvstore.apply import Outcome, Reply
 from kvstore.apply.command import OperationKind
+from kvstore.auth import Access
 from kvstore.base.errors import RpcError
 from kvstore.base.ids import LeaseId
 from kvstore.lease import TimeToLive
 from kvstore.member import LeaseKeeper, Member
+from kvstore.rpc.access import AccessControl, Caller, Need
 from kvstore.rpc.kv_checks import LEASE_COST_BYTES
 from kvstore.rpc.lease import LeaseLife
 from kvstore.rpc.quota import Quota
@@ -15,12 +21,23 @@ from kvstore.wire.pb import rpc_pb2
 
 
 class MemberLeases:
-    """`LeaseOperations` on one member."""
+    """`LeaseOperations` of one caller on one member."""
 
-    def __init__(self, member: Member, keeper: LeaseKeeper, quota: Quota) -> None:
+    __slots__ = ("_access", "_caller", "_keeper", "_member", "_quota")
+
+    def __init__(
+        self,
+        member: Member,
+        keeper: LeaseKeeper,
+        quota: Quota,
+        access: AccessControl,
+        caller: Caller,
+    ) -> None:
         self._member = member
         self._keeper = keeper
         self._quota = quota
+        self._access = access
+        self._caller = caller
 
     @property
     def revision(self) -> int:
@@ -33,6 +50,7 @@ class MemberLeases:
         """Grant through the log."""
         try:
             self._quota.check(LEASE_COST_BYTES)
+            self._access.require(self._caller, Need.IDENTITY)
         except RpcError as refusal:
             done(refusal)
             return
@@ -40,7 +58,12 @@ class MemberLeases:
         self._propose(OperationKind.LEASE_GRANT, request.SerializeToString(), done)
 
     def propose_revoke(self, lease_id: LeaseId, done: Callable[[int | RpcError], None]) -> None:
-        """Revoke through the log."""
+        """Revoke through the log, where the keys' permissions are looked at."""
+        try:
+            self._access.require(self._caller, Need.IDENTITY)
+        except RpcError as refusal:
+            done(refusal)
+            return
         request = rpc_pb2.LeaseRevokeRequest(ID=lease_id)
         self._propose(OperationKind.LEASE_REVOKE, request.SerializeToString(), done)
 
@@ -50,6 +73,11 @@ class MemberLeases:
         def answered(answer: TimeToLive | RpcError) -> None:
             done(answer if isinstance(answer, RpcError) else answer.remaining_s)
 
+        try:
+            self._access.check_leases(self._caller, Access.WRITE, lease_id)
+        except RpcError as refusal:
+            done(refusal)
+            return
         self._keeper.renew(lease_id, answered)
 
     def time_to_live(
@@ -67,13 +95,26 @@ class MemberLeases:
             else:
                 done(LeaseLife(answer, ()))
 
+        try:
+            self._access.require(self._caller, Need.IDENTITY)
+            if keys:
+                self._access.check_leases(self._caller, Access.READ, lease_id)
+        except RpcError as refusal:
+            done(refusal)
+            return
         self._keeper.time_to_live(lease_id, answered)
 
     def leases(self) -> Sequence[LeaseId]:
         """Return the leases known here."""
-        return self._member.machine.lessor.leases()
+        leases = self._member.machine.lessor.leases()
+        self._access.check_leases(self._caller, Access.READ, *leases)
+        return leases
 
-    def _life(self, lease_id: LeaseId, time: TimeToLive) -> LeaseLife:
+    def _life(self, lease_id: LeaseId, time: TimeToLive) -> LeaseLife | RpcError:
+        try:  # again: more keys may be attached by now
+            self._access.check_leases(self._caller, Access.READ, lease_id)
+        except RpcError as refusal:
+            return refusal
         txn = self._member.machine.backend.begin_read()
         try:
             return LeaseLife(time, self._member.machine.lessor.keys(txn, lease_id))
@@ -86,4 +127,7 @@ class MemberLeases:
         def finished(outcome: Outcome) -> None:
             done(outcome.revision if isinstance(outcome, Reply) else outcome)
 
-        self._member.propose(kind, payload, finished)
+        try:
+            self._access.propose(self._caller, kind, payload, finished)
+        except RpcError as refusal:
+            done(refusal)

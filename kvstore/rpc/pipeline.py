@@ -1,6 +1,7 @@
 """What every rpc passes before its handler, in etcd's order: learner, client version, leader."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Protocol
 
 from kvstore.base.errors import (
@@ -10,7 +11,8 @@ from kvstore.base.errors import (
     NoLeader,
     RpcError,
 )
-from kvstore.rpc.call import UnaryCall, UnaryMethod
+from kvstore.rpc.access import AccessControl, Need
+from kvstore.rpc.call import StreamCall, StreamHandler, StreamMethod, UnaryCall, UnaryMethod
 
 Handler = Callable[[UnaryCall, bytes], None]
 
@@ -27,20 +29,36 @@ class Gatekeeper(Protocol):
 class Pipeline:
     """The checks that are the same for every rpc of a member."""
 
-    def __init__(self, member: Gatekeeper) -> None:
+    def __init__(self, member: Gatekeeper, access: AccessControl | None = None) -> None:
+        """Without `access` nobody is asked who they are."""
         self._member = member
+        self._access = access
 
-    def unary(self, handle: Handler, *, on_learner: bool = False) -> UnaryMethod:
+    def unary(
+        self, handle: Handler, *, on_learner: bool = False, needs: Need = Need.NOTHING
+    ) -> UnaryMethod:
         """Return `handle` behind the checks; what it raises becomes the call's status."""
 
         def checked(call: UnaryCall, message: bytes) -> None:
             try:
                 self.check(call.metadata, on_learner=on_learner)
-                handle(call, message)
+                # Without metadata there is no token that could be waited for.
+                if self._access is not None and (call.metadata or needs is not Need.NOTHING):
+                    self._identified(handle, needs, call, message)
+                else:
+                    handle(call, message)
             except RpcError as error:
                 call.fail(error.code, error.message)
 
         return UnaryMethod(checked)
+
+    def stream(
+        self, open_: Callable[[StreamCall], StreamHandler], *, needs: Need = Need.NOTHING
+    ) -> StreamMethod:
+        """Return a streaming method that is opened once its caller is known, and may."""
+        if self._access is None:
+            return StreamMethod(open_)
+        return StreamMethod(self._access.stream(open_, needs=needs))
 
     def check(self, metadata: Mapping[str, str], *, on_learner: bool = False) -> None:
         """Raise what refuses a call with this metadata."""
@@ -53,6 +71,33 @@ class Pipeline:
             raise InvalidClientApiVersion
         if metadata.get("hasleader") == "true" and self._member.seconds_without_leader() > 0:
             raise NoLeader
+
+    def _identified(self, handle: Handler, needs: Need, call: UnaryCall, message: bytes) -> None:
+        """Go on once the caller's token is known here, if the caller has what the rpc needs."""
+        access = self._access
+        assert access is not None
+        if access.must_wait(call):
+            access.when_known(partial(self._known, handle, needs, call, message))
+            return
+        access.require(call, needs)
+        handle(call, message)
+
+    def _known(
+        self,
+        handle: Handler,
+        needs: Need,
+        call: UnaryCall,
+        message: bytes,
+        error: RpcError | None,
+    ) -> None:
+        try:
+            if error is not None:
+                raise error
+            assert self._access is not None
+            self._access.require(call, needs)
+            handle(call, message)
+        except RpcError as refusal:
+            call.fail(refusal.code, refusal.message)
 
     def check_voter(self) -> None:
         """Raise what refuses a call on a learner."""

@@ -6,13 +6,14 @@ wins over what the flags say about the cluster.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Literal
 
 from kvstore.base.limits import GIB, KIB, Limits
 from kvstore.raft.timing import RaftTiming
 from kvstore.server import flags
+from kvstore.server.auth_settings import AuthSettings
 from kvstore.server.urls import Url, cluster_urls, url_texts
 
 QUOTA_BYTES_DEFAULT = 2 * GIB
@@ -149,6 +150,7 @@ class ServerConfig:
     cluster: ClusterConfig
     limits: Limits
     log: LogConfig
+    auth: AuthSettings = field(default_factory=AuthSettings)
     watch_progress_interval_s: float = 600.0
     """Between two progress notices to an idle watcher that asked for them."""
     notes: tuple[str, ...] = ()
@@ -161,11 +163,12 @@ class ServerConfig:
 
     def shown(self) -> dict[str, object]:
         """Return the whole tree in the types of JSON, for the log."""
-        return {field.name: _shown(getattr(self, field.name)) for field in fields(self)}
+        return {item.name: _shown(getattr(self, item.name)) for item in fields(self)}
 
     def problems(self) -> list[str]:
         """Return everything that is wrong, whatever the data directory holds; best first."""
         found = self.listen.problems() + self.raft.problems() + self.log.problems()
+        found += self.auth.problems()
         if not self.name:
             found.append("--name must not be empty")
         for flag, value in (
@@ -278,6 +281,11 @@ def _config(
             logger=values.text("logger"),
             format=values.text("log-format"),
         ),
+        auth=AuthSettings(
+            token=values.text("auth-token"),
+            token_ttl_s=float(values.integer("auth-token-ttl")),
+            bcrypt_cost=values.integer("bcrypt-cost"),
+        ),
         watch_progress_interval_s=values.duration_s("watch-progress-notify-interval"),
         notes=notes,
     )
@@ -323,5 +331,5 @@ def _shown(value: object) -> object:
     if isinstance(value, tuple):
         return [_shown(item) for item in value]
     if is_dataclass(value):
-        return {field.name: _shown(getattr(value, field.name)) for field in fields(value)}
+        return {item.name: _shown(getattr(value, item.name)) for item in fields(value)}
     return value if isinstance(value, int | float | bool | None) else str(value)

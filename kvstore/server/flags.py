@@ -187,6 +187,15 @@ _GROUPS: dict[str, tuple[Flag, ...]] = {
         Flag("initial-cluster-state", "new", "'new', or 'existing' to join.", _cluster_state),
         Flag("initial-cluster-token", "etcd-cluster", "Keeps clusters apart."),
     ),
+    "Authentication": (
+        Flag(
+            "auth-token",
+            "simple",
+            "'simple', or 'jwt,sign-method=..,priv-key=..,pub-key=..,ttl=..'.",
+        ),
+        Flag("auth-token-ttl", "300", "Seconds for which an unused simple token lives.", natural),
+        Flag("bcrypt-cost", "10", "Rounds of password hashing, as a power of two.", natural),
+    ),
     "Logging": (
         Flag("logger", "zap", "Only 'zap' (JSON lines) exists."),
         Flag("log-level", "info", "debug, info, warn, error, panic or fatal."),
@@ -227,9 +236,6 @@ _GROUPS: dict[str, tuple[Flag, ...]] = {
         _later("cipher-suites", "", "TLS"),
         _later("tls-min-version", "TLS1.2", "TLS"),
         _later("tls-max-version", "", "TLS"),
-        _later("auth-token", "simple", "authentication"),
-        _later("auth-token-ttl", "300", "authentication", natural),
-        _later("bcrypt-cost", "10", "authentication", natural),
         _later("cors", "*", "cross-origin requests"),
         _later("host-whitelist", "*", "host names of HTTP requests"),
         _later("auto-compaction-mode", "periodic", "compaction by itself"),

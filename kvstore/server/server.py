@@ -22,6 +22,7 @@ from kvstore.base.errors import MemberFailed, Stopped, WrongDataDirectory
 from kvstore.base.ids import MemberId
 from kvstore.member import MemberConfig
 from kvstore.member.bootstrap import Identity, open_member, store_identity, stored_identity
+from kvstore.member.guarded import GuardedWorker
 from kvstore.member.lmdb_keyspaces import LmdbKeyspaces
 from kvstore.member.node import Node
 from kvstore.raft.consensus import Membership
@@ -95,6 +96,7 @@ class Server:
         self._scheduler = LoopScheduler(self._loop)
         self._log_worker = ThreadWorker(self._loop, "wal")
         self._disk_worker = ThreadWorker(self._loop, "disk")
+        self._auth_worker = ThreadWorker(self._loop, "passwords")
         self._tick_timer: asyncio.TimerHandle | None = None
         self._tick_due = self._clock.monotonic()
         self._closers: list[Callable[[], Awaitable[None] | None]] = []
@@ -162,15 +164,22 @@ class Server:
         self._transport.birth_of = self._birth_of
         self._closers += [
             self._node.close,
+            self._auth_worker.close,
             self._disk_worker.close,
             self._log_worker.close,
             self._node.stop,
         ]
-        await self._listen(Services(self._node, headers, self._entropy))
+        self._services = Services(
+            self._node,
+            headers,
+            self._entropy,
+            auth=config.auth,
+            auth_worker=GuardedWorker(self._auth_worker, self._member),
+        )
+        await self._listen(self._services)
 
     async def _listen(self, services: Services) -> None:
         config, member = self._config, self._member
-        self._gate = services.gate
         http = HttpRoutes(member, metrics_text(member, self._node.hub))
         self._listener = Listener(
             services.methods,
@@ -181,7 +190,7 @@ class Server:
             keepalive_timeout_s=config.listen.ping_timeout_s,
         )
         self._closers.append(lambda: self._listener.close(grace_s=_SHUTDOWN_GRACE_S))
-        self._closers.append(self._gate.stop)
+        self._closers.append(services.gate.stop)
         for url in config.listen.client_urls:
             await self._listener.listen(url.host, url.port)
         self._node.start()
@@ -291,7 +300,7 @@ class Server:
                 "the event loop was held up", extra={"seconds": round(now - self._tick_due, 3)}
             )
         self._node.tick()
-        self._gate.tick()
+        self._services.tick()
         interval_s = self._member.config.heartbeat_s / _TICKS_PER_HEARTBEAT
         self._tick_due = self._clock.monotonic() + interval_s
         self._tick_timer = self._loop.call_later(interval_s, self._tick)

@@ -1,10 +1,14 @@
 """Every rpc that a member answers: its services, behind one pipeline, over one node."""
 
 from collections.abc import Mapping
+from functools import partial
 
 from kvstore.base.entropy import Entropy
 from kvstore.lease import minimum_ttl_s
 from kvstore.member.node import Node
+from kvstore.member.ports import Worker
+from kvstore.rpc.access import AccessControl
+from kvstore.rpc.auth import AuthService
 from kvstore.rpc.call import Method
 from kvstore.rpc.cluster import ClusterService
 from kvstore.rpc.header import ResponseHeaders
@@ -17,34 +21,63 @@ from kvstore.rpc.pipeline import Pipeline
 from kvstore.rpc.quota import Quota
 from kvstore.rpc.stream_gate import StreamGate
 from kvstore.rpc.watch import WatchService
+from kvstore.server.auth_settings import AuthSettings, token_provider
 
 
 class Services:
     """The routes, and the gate that their streams pass; knows no socket."""
 
-    def __init__(self, node: Node, headers: ResponseHeaders, entropy: Entropy) -> None:
+    def __init__(
+        self,
+        node: Node,
+        headers: ResponseHeaders,
+        entropy: Entropy,
+        *,
+        auth: AuthSettings,
+        auth_worker: Worker,
+    ) -> None:
         member = node.member
         election_s = member.config.election_timeout_s
 
         def header(revision: int) -> bytes:
             return headers.field(revision, member.consensus.term)
 
-        pipeline = Pipeline(member)
+        self._member = member
+        self._tokens = token_provider(auth, member.clock, entropy)
+        access = AccessControl(member, self._tokens, trusts_certificates=auth.trusts_certificates)
+        pipeline = Pipeline(member, access)
         self.gate = StreamGate(member, pipeline, election_timeout_s=election_s)
         quota = Quota(member)
         leases = LeaseService(
-            MemberLeases(member, node.keeper, quota),
+            partial(MemberLeases, member, node.keeper, quota, access),
             header,
             pipeline,
             self.gate,
             entropy,
             ttl_min_s=minimum_ttl_s(election_s),
         )
+        users = AuthService(
+            member,
+            headers,
+            pipeline,
+            access,
+            self._tokens,
+            worker=auth_worker,
+            bcrypt_cost=auth.bcrypt_cost,
+        )
         self.methods: Mapping[str, Method] = {
-            **KvService(member, headers, pipeline, quota, node.housekeeping).methods(),
+            **KvService(
+                member, headers, pipeline, quota, node.housekeeping, access=access
+            ).methods(),
             **ClusterService(member, headers, pipeline).methods(),
-            **MaintenanceService(member, headers, pipeline).methods(),
-            **WatchService(node.hub, self.gate).methods(),
+            **MaintenanceService(member, headers, pipeline, access).methods(),
+            **WatchService(node.hub, self.gate, pipeline, access).methods(),
             **leases.methods(),
+            **users.methods(),
             **health_methods(),
         }
+
+    def tick(self) -> None:
+        """End streams without a leader, forget tokens that have expired; a few times a second."""
+        self.gate.tick()
+        self._tokens.tick(self._member.machine.auth)

@@ -8,6 +8,7 @@ class FakeUnaryCall:
 
     def __init__(self, metadata: Mapping[str, str] | None = None) -> None:
         self.metadata = metadata or {}
+        self.client_name = ""
         self.timeout_s: float | None = None
         self.is_open = True
         self.message: bytes | None = None
@@ -28,6 +29,7 @@ class FakeStreamCall:
 
     def __init__(self, metadata: Mapping[str, str] | None = None) -> None:
         self.metadata = metadata or {}
+        self.client_name = ""
         self.is_open = True
         self.unsent_bytes = 0
         self.messages: list[bytes] = []

@@ -28,6 +28,11 @@ class UnaryCall:
         return self._rpc.metadata
 
     @property
+    def client_name(self) -> str:
+        """The common name of the client's verified certificate; empty without one."""
+        return self._sender.client_name
+
+    @property
     def timeout_s(self) -> float | None:
         """The client's `grpc-timeout` in seconds."""
         return self._rpc.timeout_s
@@ -65,6 +70,11 @@ class StreamCall:
     def metadata(self) -> Mapping[str, str]:
         """Request metadata; shared with other calls, so not to be changed."""
         return self._rpc.metadata
+
+    @property
+    def client_name(self) -> str:
+        """The common name of the client's verified certificate; empty without one."""
+        return self._sender.client_name
 
     @property
     def timeout_s(self) -> float | None:

@@ -31,6 +31,7 @@ class Sender:
     __slots__ = (
         "_drained",
         "_wake",
+        "client_name",
         "drain_mark",
         "encoder",
         "frame_bytes_max",
@@ -55,6 +56,8 @@ class Sender:
         wake: Callable[[], None],
         on_reset: Callable[[int], None],
     ) -> None:
+        self.client_name = ""
+        """The common name of the client's verified certificate; the shell sets it."""
         self.encoder = HeaderEncoder(frequent)
         self.streams: dict[int, Stream] = {}
         self.waiting: dict[int, Stream] = {}

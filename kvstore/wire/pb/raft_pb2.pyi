@@ -107,3 +107,32 @@ class PeerUrls(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PeerUrls: _TypeAlias = PeerUrls  # noqa: Y015
+
+@_typing.final
+class AssignToken(_message.Message):
+    """A simple token for a user whose password has been checked."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_FIELD_NUMBER: _builtins.int
+    PREFIX_FIELD_NUMBER: _builtins.int
+    AUTH_REVISION_FIELD_NUMBER: _builtins.int
+    user: _builtins.str
+    prefix: _builtins.str
+    """Letters drawn by the member that checked the password; the entry's index completes the token."""
+    auth_revision: _builtins.int
+    """Of users and roles when the password was checked."""
+    def __init__(
+        self,
+        *,
+        user: _builtins.str = ...,
+        prefix: _builtins.str = ...,
+        auth_revision: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth_revision", b"auth_revision", "prefix", b"prefix", "user", b"user"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AssignToken: _TypeAlias = AssignToken  # noqa: Y015

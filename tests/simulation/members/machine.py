@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
+from kvstore.auth.passwords import COST_MIN
 from kvstore.base.errors import MemberFailed
 from kvstore.base.ids import ClusterId, MemberId, Term
 from kvstore.member import MemberConfig
@@ -16,6 +17,7 @@ from kvstore.raft.consensus import ConsensusHost, Entry, Membership
 from kvstore.raft.pysyncobj_engine import PySyncObjEngine
 from kvstore.rpc.call import Method
 from kvstore.rpc.header import ResponseHeaders
+from kvstore.server.auth_settings import AuthSettings
 from kvstore.server.services import Services
 from tests.simulation.members.oracle import Oracle
 from tests.simulation.members.profile import Profile
@@ -264,7 +266,13 @@ class Machine:
             stopped=self._stopped,
         )
         self.node.member.publish = self._publish
-        self._services = Services(self.node, headers, entropy)
+        self._services = Services(
+            self.node,
+            headers,
+            entropy,
+            auth=AuthSettings(bcrypt_cost=COST_MIN),
+            auth_worker=self._disk_worker,
+        )
         self.methods = dict(self._services.methods)
 
     def _publish(self, turn: Sequence[Changes]) -> None:
@@ -273,7 +281,7 @@ class Machine:
 
     def _tick(self) -> None:
         self.node.tick()
-        self._services.gate.tick()
+        self._services.tick()
         if self.node.member.machine is not self._machine:
             self._machine = self.node.member.machine
             self._oracle.note("snapshot installed")

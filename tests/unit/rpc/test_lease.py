@@ -65,7 +65,7 @@ class World:
         self.ends: list[EndStream] = []
         self.released = 0
         self.service = LeaseService(
-            self.member,
+            lambda _: self.member,
             header,
             Pipeline(self.member),
             self.guard,

@@ -3,8 +3,11 @@ from collections.abc import Callable
 import pytest
 
 from kvstore.base.errors import NoLeader, RpcError
+from kvstore.base.key_range import KeyRange
 from kvstore.base.limits import Limits
+from kvstore.rpc.access import Caller
 from kvstore.rpc.call import StreamCall, StreamHandler
+from kvstore.rpc.pipeline import Pipeline
 from kvstore.rpc.stream_guard import EndStream
 from kvstore.rpc.watch import WatchService
 from kvstore.watch import WatchHub
@@ -27,12 +30,35 @@ class Guard:
         return lambda: self.open.remove(end)
 
 
+class Voter:
+    is_learner = False
+
+    def seconds_without_leader(self) -> float:
+        return 0.0
+
+
+class Access:
+    """Who may read: everybody, unless `refusal` is set."""
+
+    def __init__(self) -> None:
+        self.refusal: RpcError | None = None
+
+    @property
+    def is_on(self) -> bool:
+        return self.refusal is not None
+
+    def check_range(self, caller: Caller, keys: KeyRange) -> None:
+        assert self.refusal is not None
+        raise self.refusal
+
+
 class World:
     def __init__(self) -> None:
         self.history = ListHistory()
         self.hub = WatchHub(self.history, header, Limits(), ManualEntropy())
         self.guard = Guard()
-        self.service = WatchService(self.hub, self.guard)
+        self.access = Access()
+        self.service = WatchService(self.hub, self.guard, Pipeline(Voter()), self.access)
 
     def open(self) -> tuple[FakeStreamCall, StreamHandler]:
         call = FakeStreamCall()

@@ -105,7 +105,7 @@ def test_everything_wrong_is_told_at_once() -> None:
 
 @pytest.mark.parametrize(
     "argument",
-    ["--cert-file=x", "--peer-auto-tls", "--config-file=x.yml", "--auth-token=jwt", "--cors=a.com"],
+    ["--cert-file=x", "--peer-auto-tls", "--config-file=x.yml", "--cors=a.com"],
 )
 def test_what_comes_later_is_refused_by_name(argument: str) -> None:
     (found,) = problems(argument)
