@@ -1,0 +1,19 @@
+"""The controllers of kube-controller-manager: each brings one kind of thing to the wanted state.
+
+A controller is two parts. A *plan* is pure: what is and what should be go in, what to do comes out;
+the same input gives the same plan. A *reconcile* carries the plan out, as often as asked. Time is
+`now`, in seconds since 1970, where objects carry instants.
+
+    ownership      whose is an object: claims, adoptions, releases, by controllerRef
+    expectations   what was asked for and not yet seen; without it a slow watch makes pods twice
+    pod_facts      what a pod's status says: active, ready, available
+    replicas, replica_set              ReplicationController and ReplicaSet: one algorithm
+    rollout, deployment                Deployment: which ReplicaSet grows, which shrinks
+    service_endpoints, endpoints, endpoint_slices
+
+Invariants
+- Nothing is deleted or changed that is not owned by the controller's own object, by uid.
+- A create or delete whose outcome is unknown is waited for: seen in the watch, or given up after
+  five minutes, when the store is believed again.
+- Status is written only if it differs.
+"""
