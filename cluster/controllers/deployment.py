@@ -99,6 +99,8 @@ class DeploymentController(Controller):
                 return new, Progress(
                     "ReplicaSetUpdated", "Old replicas are ending."
                 ) if steps else None
+        if new is None or rollout.grown(deployment, new, olds) is not None:
+            new, olds = await self._live(deployment)
         if new is None:
             return await self._create_new(deployment, olds)
         new = await self._annotate(deployment, new, olds)
@@ -108,6 +110,20 @@ class DeploymentController(Controller):
         if not is_recreated:
             await self._scale_all(deployment, rollout.shrunk(deployment, new, olds))
         return new, None
+
+    async def _live(self, deployment: JsonObject) -> tuple[JsonObject | None, list[JsonObject]]:
+        """Return new and old ReplicaSets as the server has them.
+
+        The store may not show the last scaling yet; growing on its word could exceed the surge.
+        """
+        found = await self._api.list(
+            REPLICA_SETS,
+            namespace=string_at(deployment, "metadata", "namespace"),
+            labels=str(label_selector(member(deployment, "spec", "selector"))),
+        )
+        owned = [one for one in found.items if uid_of(deployment) in controller_uids(one)]
+        new = rollout.find_new(deployment, owned)
+        return new, [one for one in owned if new is None or uid_of(one) != uid_of(new)]
 
     def _has_running_pods(self, olds: Sequence[JsonObject]) -> bool:
         return any(

@@ -189,13 +189,16 @@ class EndpointSliceController(Controller):
         if not has_selector(service) or is_deleting(service):
             return
         if not self._expectations.are_met(key, self.clock.monotonic()):
-            return  # a slice was made that the store does not show: it would be made twice
+            # A slice was made that the store does not show: it would be made twice.
+            self.queue.add_at(key, self._expectations.given_up_at(key))
+            return
         steps = self._plans(service, present)
-        creations = sum(len(step.create) for step in steps)
-        if creations:
-            self._expectations.expect(key, self.clock.monotonic(), creations=creations)
+        await self._create(key, service, [one for step in steps for one in step.create])
         for step in steps:
-            await self._carry_out(key, service, step)
+            for one in step.update:
+                await self._api.update(ENDPOINT_SLICES, one)
+            for one in step.delete:
+                await self._delete(one)
 
     def _plans(self, service: JsonObject, present: list[JsonObject]) -> list[SlicePlan]:
         """Return a plan for each set of ports and address family, and for slices of neither."""
@@ -221,24 +224,25 @@ class EndpointSliceController(Controller):
             plans.append(plan(service, _Group(family, as_json, wanted, own)))
         return [*plans, SlicePlan(delete=list(left.values()))]
 
-    async def _carry_out(self, key: str, service: JsonObject, step: SlicePlan) -> None:
-        for one in step.create:
-            try:
+    async def _create(self, key: str, service: JsonObject, slices: list[JsonObject]) -> None:
+        if not slices:
+            return
+        self._expectations.expect(key, self.clock.monotonic(), creations=len(slices))
+        left = len(slices)
+        try:
+            for one in slices:
+                left -= 1
                 await self._api.create(ENDPOINT_SLICES, one)
-            except ApiError as error:
+        except ApiError as error:
+            self._expectations.creation_seen(key)
+            if is_namespace_terminating(error):
+                return
+            message = f"Error creating slice: {error.message}"
+            self._recorder.warning(service, "FailedToCreateEndpointSlices", message)
+            raise
+        finally:
+            for _ in range(left):  # not even asked for
                 self._expectations.creation_seen(key)
-                if is_namespace_terminating(error):
-                    return
-                self._recorder.warning(
-                    service,
-                    "FailedToCreateEndpointSlices",
-                    f"Error creating slice: {error.message}",
-                )
-                raise
-        for one in step.update:
-            await self._api.update(ENDPOINT_SLICES, one)
-        for one in step.delete:
-            await self._delete(one)
 
     async def _delete(self, one: JsonObject) -> None:
         try:

@@ -46,9 +46,13 @@ class Expectations:
     def are_met(self, key: str, now: float) -> bool:
         """Whether the store may be counted."""
         expected = self._expected.get(key)
-        if expected is None or now - expected.since > _BELIEVED_FOR_S:
+        if expected is None or now >= expected.since + _BELIEVED_FOR_S:
             return True
         return expected.creations <= 0 and not expected.deletions
+
+    def given_up_at(self, key: str) -> float:
+        """Return when what is expected for `key` will not be waited for any longer."""
+        return self._expected[key].since + _BELIEVED_FOR_S
 
     def forget(self, key: str) -> None:
         """The owner is gone."""

@@ -80,7 +80,9 @@ class ReplicaSetController(Controller):
             return
         pods = await self._claimed(owner)
         failure: _Failure | None = None
-        if not is_deleting(owner) and self._expectations.are_met(key, self.clock.monotonic()):
+        if not self._expectations.are_met(key, self.clock.monotonic()):
+            self.queue.add_at(key, self._expectations.given_up_at(key))
+        elif not is_deleting(owner):
             failure = await self._scale(key, owner, pods)
         await self._write_status(owner, pods, failure)
         now = self.clock.unix()
