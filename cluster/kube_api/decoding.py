@@ -161,12 +161,16 @@ def _struct(value: JsonValue, schema: Schema, way: _Way, unknown: list[str]) -> 
                 read = _READERS[field.form](one, field, (way, name), unknown)
             except _Mistyped as error:
                 raise _in_struct(error, schema) from None
-            if read or not _is_dropped(read, field):
+            if read or name in _KEPT_EMPTY or not _is_dropped(read, field):
                 made[name] = read
     for name, field in _always_printed(schema):
         if name not in made:
             made[name] = _zero(field)
     return made
+
+
+# An empty list of managers is not none: a client asks with it to forget them.
+_KEPT_EMPTY = frozenset({"managedFields"})
 
 
 def _in_struct(error: _Mistyped, schema: Schema) -> _Mistyped:

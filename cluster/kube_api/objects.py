@@ -65,6 +65,15 @@ def without_member(value: Mapping[str, Any], path: Sequence[str]) -> JsonObject:
     return changed
 
 
+def copied(value: JsonValue) -> JsonValue:
+    """Return a copy that shares no object and no list with `value`."""
+    if isinstance(value, dict):
+        return {name: copied(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [copied(one) for one in value]
+    return value
+
+
 def same(left: object, right: object) -> bool:
     """Say whether two JSON values are equal. Unlike `==`, `True` is not `1`; `1` is `1.0`."""
     if isinstance(left, bool) or isinstance(right, bool):
