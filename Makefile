@@ -64,7 +64,7 @@ chaos: $(READY) ## Break real members for MINUTES=1 and judge them (SEED=n repea
 	@$(BIN)/kvstore chaos run --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(ETCD),--etcd)
 
 mutants: $(READY) ## Plant each bug of tests/mutants in a copy, and see that something notices
-	@$(BIN)/python -m tests.mutants.run
+	@$(BIN)/python -m tests.mutants.run --table docs/mutants.md
 
 clean: ## Remove the environment and the caches
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -132,6 +132,16 @@ def batch_id_of(encoded: bytes) -> BatchId:
     return BatchId(origin, incarnation, sequence)
 
 
+def count_operations(entry: bytes) -> int:
+    """Return how many operations an entry of `encode_entry` holds; looks at its batches' heads."""
+    position, found = len(ENTRY_FORMAT), 0
+    while position < len(entry):
+        *_, count, body_bytes = _BATCH.unpack_from(entry, position)
+        found += count
+        position += _BATCH.size + body_bytes
+    return found
+
+
 def check_batch(encoded: bytes) -> BatchId:
     """Return the identity of a batch that came from a peer, after checking all of its frame.
 

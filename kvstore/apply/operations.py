@@ -1,14 +1,14 @@
 """The keyspace's requests, carried out on one turn's writer together with the leases they touch."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 
 from kvstore.apply.reply import Reply, delete_range_body, put_body, range_body
 from kvstore.apply.requests import PutRequest, decode_put, plain_put
-from kvstore.backend.backend import WriteTxn
+from kvstore.apply.room import Room
+from kvstore.backend.backend import SLICE, WriteTxn
 from kvstore.base.errors import KeyNotFound, LeaseNotFound
 from kvstore.base.ids import LeaseId
 from kvstore.base.key_range import KeyRange
-from kvstore.base.limits import KIB
 from kvstore.lease import Lessor
 from kvstore.mvcc import KeyspaceWriter, Previous, RangeQuery, decode_key_value
 from kvstore.wire.pb import rpc_pb2
@@ -16,23 +16,30 @@ from kvstore.wire.pb import rpc_pb2
 _new_reply = tuple.__new__
 """Half the time of calling the class, on the path of every put."""
 
-_NEXT_SLICE_BYTES = 256 * KIB
-"""What a slice of a delete is expected to change at most, beside its keys' own bytes."""
+_SLICE_KEYS_MAX = 2 * SLICE
+"""Deleted in one slice, at most."""
+_DELETED_BYTES_MAX = 2048
+"""A longer record lies on pages of its own, which are freed and not copied."""
+_TOMBSTONE_BYTES = 64
+"""What a delete writes beside the key, twice."""
+
+_DETACHED_PER_CHANGE = 4
+"""A change is counted with pages of several trees, this is in one."""
 
 
 class Operations:
     """One turn's changes: `txn` holds them, `writer` the keyspace's part, `lessor` the leases'."""
 
-    __slots__ = ("_reserve", "lessor", "txn", "writer")
+    __slots__ = ("lessor", "room", "txn", "writer")
 
     def __init__(
         self,
         txn: WriteTxn,
         writer: KeyspaceWriter,
         lessor: Lessor,
-        reserve: Callable[[int], None],
+        room: Room,
     ) -> None:
-        self._reserve = reserve
+        self.room = room
         self.txn = txn
         self.writer = writer
         self.lessor = lessor
@@ -91,6 +98,7 @@ class Operations:
             kept = self.writer.get(key)
             if kept is not None and request.ignore_value:
                 value = decode_key_value(kept.key_value).value
+                self.room.expect(len(value), 0)
             if kept is not None and request.ignore_lease:
                 lease = kept.lease
         previous = self.writer.put(key, value, lease)
@@ -121,13 +129,22 @@ class Operations:
         Raises:
             StorageFull: the disk has no room for the next slice.
         """
-        changed_bytes = 0
+        room = self.room
+        if keys.is_single:
+            room.expect(0, 1)
+        else:
+            room.expect(_SLICE_KEYS_MAX * _DELETED_BYTES_MAX, _SLICE_KEYS_MAX)
         for some in self.writer.delete_slices(keys):
+            leased = size = 0
             for version in some:
-                changed_bytes += len(version.key_value)
+                size += min(len(version.key_value), _DELETED_BYTES_MAX) + 2 * len(version.key)
                 if version.lease:
+                    leased += 1
                     self.lessor.detach(self.txn, LeaseId(version.lease), version.key)
-            self._reserve(changed_bytes + _NEXT_SLICE_BYTES)
+            if not keys.is_single:
+                # Neighbours share the pages that are copied; what leases let go of may lie apart.
+                size += len(some) * _TOMBSTONE_BYTES
+                room.expect(size, leased // _DETACHED_PER_CHANGE + 1)
             yield some
 
     def range_body(self, query: RangeQuery) -> bytes:

@@ -165,7 +165,7 @@ class SnapshotBuilder:
     def _add_items(self, body: bytes) -> None:
         self._item_bytes += len(body)
         items, self._rest = self._parse(self._rest + body)
-        self._backend.reserve(len(self._rest) + len(body))
+        self._backend.reserve(len(self._rest) + len(body), len(Tree))
         txn = self._backend.begin_write()
         try:
             for tree, key, value in items:

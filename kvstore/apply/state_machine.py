@@ -16,6 +16,7 @@ from kvstore.apply.command import Batch, BatchId, OperationKind, decode_as_user,
 from kvstore.apply.operations import Operations
 from kvstore.apply.permits import check_operation
 from kvstore.apply.reply import Outcome, Reply
+from kvstore.apply.room import Room
 from kvstore.apply.txn import apply_txn
 from kvstore.auth import ANONYMOUS, AuthStore
 from kvstore.backend.backend import Backend, WriteTxn
@@ -59,14 +60,13 @@ class StateMachine:
         finally:
             stored.close()
 
-    def begin_turn(self, entry_bytes: int) -> "Turn":
-        """Open the transaction of one turn, which will change about `entry_bytes`.
+    def begin_turn(self, entry_bytes: int, operations: int) -> "Turn":
+        """Open the transaction of one turn, for entries of so many bytes and operations.
 
         Raises:
             StorageFull: the disk cannot hold the changes; nothing was written.
         """
-        self.backend.reserve(entry_bytes)
-        return Turn(self)
+        return Turn(self, Room(self.backend.reserve, entry_bytes, operations))
 
 
 class Turn:
@@ -76,13 +76,11 @@ class Turn:
     between, as long as they only read.
     """
 
-    def __init__(self, machine: StateMachine) -> None:
+    def __init__(self, machine: StateMachine, room: Room) -> None:
         self._machine = machine
         self._txn = machine.backend.begin_write()
         self._writer = machine.store.begin(self._txn)
-        self._operations = operations = Operations(
-            self._txn, self._writer, machine.lessor, machine.backend.reserve
-        )
+        self._operations = operations = Operations(self._txn, self._writer, machine.lessor, room)
         self._result = AppliedTurn()
         self._applied = machine.applied
         self._short: dict[int, Callable[[bytes], Reply]] = {

@@ -40,6 +40,7 @@ def apply_txn(request: rpc_pb2.TxnRequest, on: Operations) -> Generator[None, No
     """
     branch = _choose(request, on.writer)
     _check(branch, on)
+    on.room.expect(0, sum(1 for _ in _chosen_operations(branch)))
     body = yield from _execute(branch, on)
     return Reply(on.writer.end_request(), body)
 

@@ -107,8 +107,11 @@ class Backend(Protocol):
         """Return the write transaction; there is at most one at a time."""
         ...
 
-    def reserve(self, upcoming_bytes: int) -> None:
-        """Make sure that a transaction changing `upcoming_bytes` cannot run out of disk.
+    def reserve(self, upcoming_bytes: int, changes: int) -> None:
+        """Make sure that a transaction cannot run out of disk.
+
+        It makes `changes` of single keys, or of one key in several trees, and writes
+        `upcoming_bytes`; what is appended in order counts by its bytes alone.
 
         Raises:
             StorageFull: the filesystem refused; nothing was written.

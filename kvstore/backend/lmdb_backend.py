@@ -40,10 +40,10 @@ _FIRST_SLICE = 16
 _ALLOCATION_STRIDE = 64 * MIB
 """Allocated beyond what is asked for, so that most turns find their blocks already there."""
 
-_CHANGE_BYTES = 256
-"""What the smallest change counts for; see `_worst_case_pages`."""
-_PAGES_PER_CHANGE = 12
-"""Leaf, branches and a split in each of two trees."""
+_PAGES_PER_CHANGE = 8
+"""In each of two or three trees a leaf, a branch that no other change shares, and a split."""
+_PAGES_PER_TRANSACTION = 16
+"""The roots and the lists of freed pages."""
 
 _Trees = dict[Tree, lmdb._Database]  # noqa: SLF001 - the binding has no public name for it
 
@@ -240,7 +240,7 @@ class LmdbBackend:
         opened.callback(self._checkpointer.close)
         if self.env.stat()["entries"] < len(Tree):
             # Only then is anything written: a full disk keeps no one from opening what is there.
-            self.reserve(len(Tree) * self._page_bytes)
+            self.reserve(0, len(Tree))
         self._trees: _Trees = {tree: self.env.open_db(tree.value) for tree in Tree}
 
     def begin_read(self) -> LmdbReadTxn:
@@ -255,14 +255,14 @@ class LmdbBackend:
         """Pin the last commit, between two write transactions."""
         return self._checkpointer.begin()
 
-    def reserve(self, upcoming_bytes: int) -> None:
+    def reserve(self, upcoming_bytes: int, changes: int) -> None:
         """Allocate up to the last page in use plus all that the next transaction could add.
 
         Raises:
             StorageFull: the filesystem refused, or the map would be full.
         """
         size = self.size_bytes
-        needed = size + self._page_bytes * self._worst_case_pages(upcoming_bytes)
+        needed = size + self._page_bytes * self._worst_case_pages(upcoming_bytes, changes)
         if needed > self._map_bytes:
             raise StorageFull(f"{needed} bytes needed, map of {self._map_bytes}")
         if not self.can_preallocate:
@@ -303,11 +303,12 @@ class LmdbBackend:
         allocate(self._file, start, stride - start)
         self._allocated_bytes = stride
 
-    def _worst_case_pages(self, upcoming_bytes: int) -> int:
-        """Return how many pages a transaction of `upcoming_bytes` could take from the file's end.
+    def _worst_case_pages(self, upcoming_bytes: int, changes: int) -> int:
+        """Return how many pages a transaction could take from the file's end.
 
         Every page that it touches is copied once, and nothing freed may be in reach: each change
-        copies a path in two trees, and its bytes are stored twice, on pages that may be half empty.
+        copies a path in some trees, and its bytes are stored twice, on pages that may be half
+        empty.
         """
-        changes = upcoming_bytes // _CHANGE_BYTES + 1
-        return changes * _PAGES_PER_CHANGE + 4 * upcoming_bytes // self._page_bytes
+        copied = _PAGES_PER_TRANSACTION + changes * _PAGES_PER_CHANGE
+        return copied + 4 * upcoming_bytes // self._page_bytes

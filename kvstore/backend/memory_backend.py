@@ -242,7 +242,7 @@ class MemoryBackend:
         self._is_writing = True
         return MemoryWriteTxn(self, dict(self._trees))
 
-    def reserve(self, upcoming_bytes: int) -> None:
+    def reserve(self, upcoming_bytes: int, changes: int) -> None:
         """Memory is not a disk: nothing to reserve."""
 
     def begin_checkpoint(self) -> MemoryCheckpoint:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from kvstore.apply import StateMachine, meta
 from kvstore.backend.backend import Backend
+from kvstore.backend.schema import Tree
 from kvstore.base.entropy import Entropy
 from kvstore.base.errors import CorruptKeyspace, WrongDataDirectory
 from kvstore.base.ids import ClusterId, LogIndex, MemberId
@@ -170,9 +171,11 @@ def _open_machine(backend: Backend, journal: Journal) -> StateMachine:
             f"the keyspace is applied up to {at}, but the log ends at {journal.last_index}"
         )
     if at == LogIndex(FIRST_INDEX):
+        membership = encode_membership(journal.membership_at(at))
+        backend.reserve(len(membership), len(Tree))
         stamp = backend.begin_write()
         meta.set_format(stamp)
-        meta.set_membership(stamp, encode_membership(journal.membership_at(at)))
+        meta.set_membership(stamp, membership)
         stamp.commit()
     return StateMachine(backend)
 

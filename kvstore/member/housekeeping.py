@@ -22,8 +22,6 @@ _JOURNAL_BYTES_MAX_DIVISOR = 8
 _AGAIN_S = 0.05
 _REMOVED_PER_STEP = 100
 """Records removed between two looks at the clock."""
-_REMOVED_RECORD_BYTES = 256
-"""Each removed record copies the pages that held it: as much as a change of this size."""
 _FULL_DISK_RETRY_S = 1.0
 
 
@@ -144,7 +142,7 @@ class Housekeeping:
             return
         backend = self._member.machine.backend
         try:
-            backend.reserve(self._limits.compaction_batch * _REMOVED_RECORD_BYTES)
+            backend.reserve(0, self._limits.compaction_batch)
         except StorageFull:
             self._member.scheduler.later(_FULL_DISK_RETRY_S, self._look_for_removal)
             return

@@ -1,11 +1,14 @@
 """Keyspaces as LMDB environments, each in `<data-dir>/member/keyspace.<generation>/`."""
 
+import logging
 import shutil
 from pathlib import Path
 
 from kvstore.backend.checkpoint import restore_if_needed
 from kvstore.backend.lmdb_backend import LmdbBackend
 from kvstore.base.limits import Limits
+
+logger = logging.getLogger(__name__)
 
 _PREFIX = "keyspace."
 
@@ -29,9 +32,15 @@ class LmdbKeyspaces:
         path = self._path(generation)
         if is_suspect:
             restore_if_needed(path, sync_failed=True)
-        return LmdbBackend(
+        backend = LmdbBackend(
             path, quota_bytes=self._limits.quota_bytes, reserve_bytes=self._limits.reserve_bytes
         )
+        if not backend.can_preallocate:
+            logger.warning(
+                "the filesystem cannot allocate ahead: the keyspace is not written through its map",
+                extra={"directory": str(path)},
+            )
+        return backend
 
     def remove(self, generation: int) -> None:
         """Remove the directory of a generation."""

@@ -12,7 +12,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 from kvstore.apply import StateMachine, Turn, meta
-from kvstore.apply.command import BATCH_OVERHEAD_BYTES, batch_id_of, encode_entry
+from kvstore.apply.command import (
+    BATCH_OVERHEAD_BYTES,
+    batch_id_of,
+    count_operations,
+    encode_entry,
+)
 from kvstore.base.clock import Clock
 from kvstore.base.errors import (
     ProposalConnectionLost,
@@ -269,7 +274,7 @@ class Member(ConsensusHost):
             own = self._proposals.take_batch(self.id, room=room)
         entry = encode_entry(relayed if own is None else [*relayed, own])
         try:
-            self.machine.backend.reserve(len(entry))
+            self.machine.backend.reserve(len(entry), count_operations(entry))
             index = self.consensus.propose(entry)
             if relayed:
                 self._relayed_index = index
@@ -371,7 +376,7 @@ class Member(ConsensusHost):
         if self._applying is not None:
             return False
         try:
-            turn = self.machine.begin_turn(sum(len(entry.data) for entry in entries))
+            turn = self._begin_turn(entries)
         except StorageFull:
             if not self._is_disk_full:
                 logger.exception("disk full: nothing is applied until space is free")
@@ -381,6 +386,11 @@ class Member(ConsensusHost):
         self._applying = self._apply_steps(turn, entries)
         self._go_on_applying()
         return True
+
+    def _begin_turn(self, entries: Sequence[Entry]) -> Turn:
+        commands = [entry.data for entry in entries if entry.kind is EntryKind.COMMAND]
+        size = sum(len(entry.data) for entry in entries)
+        return self.machine.begin_turn(size, sum(map(count_operations, commands)))
 
     def _go_on_applying(self) -> None:
         """Apply for one slice; the rest follows in the next iteration of the loop."""

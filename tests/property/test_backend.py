@@ -47,7 +47,7 @@ class BackendMachine(RuleBasedStateMachine):
 
     def writer(self) -> WriteTxn:
         if self.txn is None:
-            self.backend.reserve(1 << 16)
+            self.backend.reserve(1 << 16, 64)
             self.txn = self.backend.begin_write()
             self.written = {tree: dict(contents) for tree, contents in self.committed.items()}
         return self.txn

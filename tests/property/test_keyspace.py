@@ -296,7 +296,7 @@ class LmdbMachine(KeyspaceMachine):
 
     def open(self) -> None:
         self.backend = LmdbBackend(Path(self.directory.name), quota_bytes=1 << 30)
-        self.backend.reserve(1 << 20)
+        self.backend.reserve(1 << 20, 64)
 
     @rule()
     def restart(self) -> None:

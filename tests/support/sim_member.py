@@ -60,7 +60,7 @@ class SimBackend(MemoryBackend):
         self.syncs_fail = False
         self.is_suspect = False
 
-    def reserve(self, upcoming_bytes: int) -> None:
+    def reserve(self, upcoming_bytes: int, changes: int) -> None:
         if self.is_full:
             raise StorageFull("the simulated disk is full")
 

@@ -137,6 +137,17 @@ class MemberLab:
         answer = self.call(machine, "Lease/LeaseGrant", request, rpc_pb2.LeaseGrantResponse)
         assert isinstance(answer, rpc_pb2.LeaseGrantResponse), answer
 
+    def watch(self, machine: Machine, request: rpc_pb2.WatchCreateRequest) -> "Watched":
+        """Watch, from the moment at which the watch is known to be there."""
+        watched = Watched()
+        stream = StreamRequest(
+            self._wire, machine, "/etcdserverpb.Watch/Watch", watched, message_s=0.0001
+        )
+        stream.request(rpc_pb2.WatchRequest(create_request=request).SerializeToString())
+        while not watched.responses:
+            self.elapse(0.001)
+        return watched
+
     def renew(self, machine: Machine, lease: int) -> int:
         """Renew a lease; return the TTL that is answered."""
         reader = _OneMessage()
@@ -166,6 +177,25 @@ class _OneMessage:
 
     def received(self, message: bytes, sent_state: int) -> None:
         self.message = message
+
+    def ended(self, status: Status) -> None:
+        self.status = status
+
+
+class Watched:
+    """Reads a watch stream, and keeps everything."""
+
+    def __init__(self) -> None:
+        self.responses: list[rpc_pb2.WatchResponse] = []
+        self.status: Status | None = None
+
+    @property
+    def values(self) -> list[bytes]:
+        """The values of the events, in order."""
+        return [event.kv.value for response in self.responses for event in response.events]
+
+    def received(self, message: bytes, sent_state: int) -> None:
+        self.responses.append(rpc_pb2.WatchResponse.FromString(message))
 
     def ended(self, status: Status) -> None:
         self.status = status

@@ -87,7 +87,7 @@ class Machine:
         self._profile = profile
         self._founders = founders
         self._disk = SimDisk()
-        self._keyspaces = SimKeyspaces()
+        self.keyspaces = SimKeyspaces()
         self._rate = 1.0 + world.dice.uniform(-profile.drift, profile.drift)
         self._life = 0
         self._paused_until = 0.0
@@ -106,15 +106,15 @@ class Machine:
             self._start_cut_after = dice.randint(1, 12)
         self._disk.fault = self._fault
         self._disk.free_bytes = None
-        self._keyspaces.fill(is_full=False)
-        self._keyspaces.fail_syncs(syncs_fail=False)
+        self.keyspaces.fill(is_full=False)
+        self.keyspaces.fail_syncs(syncs_fail=False)
         self._may_fail = False
         try:
             self._open(entropy)
         except PowerCut:
             self._oracle.note("power cut while starting")
             self._disk.crash(entropy)
-            self._keyspaces.crash()
+            self.keyspaces.crash()
             self._restart_later()
             return
         finally:
@@ -128,7 +128,7 @@ class Machine:
         """End the process at once; what the operating system was told stays."""
         self._end()
         self._disk.kill()
-        self._keyspaces.kill()
+        self.keyspaces.kill()
 
     def cut_power(self) -> None:
         """End everything; what was not synced may be lost, or torn."""
@@ -139,7 +139,7 @@ class Machine:
         self._start_cut_after = None
         self._disk.fault = None
         self._disk.crash(SeededEntropy(self._world.dice))
-        self._keyspaces.crash()
+        self.keyspaces.crash()
 
     def restart(self) -> None:
         """Start again, unless it runs."""
@@ -174,18 +174,18 @@ class Machine:
     def fail_syncs(self) -> None:
         """Let the next sync fail: the member has to stop."""
         self._may_fail = True
-        self._keyspaces.fail_syncs(syncs_fail=True)
+        self.keyspaces.fail_syncs(syncs_fail=True)
         self._disk.fault = _failing_sync
 
     def fill_disk(self) -> None:
         """Leave hardly any space, until `free_disk` or the next start."""
         self._may_fail = True
         self._disk.free_bytes = self._world.dice.randint(0, _FULL_DISK_BYTES)
-        self._keyspaces.fill(is_full=True)
+        self.keyspaces.fill(is_full=True)
 
     def free_disk(self) -> None:
         self._disk.free_bytes = None
-        self._keyspaces.fill(is_full=False)
+        self.keyspaces.fill(is_full=False)
 
     def heal(self) -> None:
         """End all faults for good, but pauses: what has waited must come in its order."""
@@ -195,7 +195,7 @@ class Machine:
         self._links.loss = 0.0
         self._log_worker.held_until = self._disk_worker.held_until = 0.0
         self.free_disk()
-        self._keyspaces.fail_syncs(syncs_fail=False)
+        self.keyspaces.fail_syncs(syncs_fail=False)
         if self._disk.fault is _failing_sync:
             self._disk.fault = self._fault
 
@@ -217,7 +217,7 @@ class Machine:
         world, profile, member_id = self._world, self._profile, self.id
         opened = open_member(
             Identity(cluster_id=CLUSTER, member_id=member_id, birth=member_id),
-            self._keyspaces,
+            self.keyspaces,
             _WAL,
             disk=self._disk,
             founders=self._founders,
@@ -313,7 +313,9 @@ class Machine:
 
     def _stopped(self, failure: BaseException) -> None:
         if not self._may_fail or not isinstance(failure, MemberFailed):
-            raise failure
+            # Out of the world's own loop: inside the step it would stop the member once more.
+            self._world.after(0.0, _raise, failure)
+            return
         self._oracle.note("member stopped by its disk")
         self._world.log(self.id, "stops:", failure)
         # The process ends in an orderly way, after the step under way.
@@ -345,6 +347,10 @@ class Machine:
             self._start_cut_after -= 1
             if self._start_cut_after == 0:
                 raise PowerCut
+
+
+def _raise(failure: BaseException) -> None:
+    raise failure
 
 
 def _failing_sync(operation: str, path: Path) -> None:

@@ -34,7 +34,7 @@ class Applying:
             for kind, request in operations
         ]
         index = LogIndex(self.machine.applied.index + 1)
-        turn = self.machine.begin_turn(0)
+        turn = self.machine.begin_turn(0, 1)
         for _ in turn.apply(index, Term(1), encode_entry([encode_batch(BATCH, payloads)])):
             pass
         self.applied = turn.commit()
@@ -94,7 +94,7 @@ def test_the_applied_index_is_stored_with_the_change_itself(applying: Applying) 
 def test_an_entry_is_never_applied_twice(applying: Applying) -> None:
     applying.put(b"k")
     entry = encode_entry([encode_batch(BATCH, [])])
-    turn = applying.machine.begin_turn(0)
+    turn = applying.machine.begin_turn(0, 1)
 
     with pytest.raises(AssertionError, match="2 applied after 2"):
         list(turn.apply(LogIndex(2), Term(1), entry))
@@ -238,7 +238,7 @@ def test_a_long_delete_pauses_between_slices_and_is_one_revision(applying: Apply
     for number in range(600):
         applying.put(b"k%03d" % number)
     request = rpc_pb2.DeleteRangeRequest(key=b"k", range_end=b"l").SerializeToString()
-    turn = applying.machine.begin_turn(0)
+    turn = applying.machine.begin_turn(0, 1)
     entry = encode_entry([encode_batch(BATCH, [(OperationKind.DELETE_RANGE, request)])])
 
     pauses = sum(1 for _ in turn.apply(LogIndex(602), Term(1), entry))

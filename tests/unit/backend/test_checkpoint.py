@@ -61,6 +61,17 @@ def test_after_another_boot_the_checkpoint_is_restored_once(directory: Path) -> 
     assert value_in(directory) == b"old"
 
 
+def test_the_same_file_after_another_boot_is_restored(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The page cache that held the newest commits went with the boot before."""
+    another = tmp_path / "boot_id"
+    another.write_text("another-boot\n")
+    monkeypatch.setattr("kvstore.backend.checkpoint._BOOT_ID", another)
+    assert restore_if_needed(directory, sync_failed=False)
+    assert value_in(directory) == b"old"
+
+
 def test_a_copied_data_file_is_restored(directory: Path) -> None:
     copy = directory / "copy"
     with (directory / DATA_FILE).open("rb") as file:

@@ -1,5 +1,7 @@
 """What only the backend on disk does: locks, formats, space."""
 
+import ast
+import logging
 import os
 import struct
 import subprocess
@@ -8,11 +10,14 @@ from pathlib import Path
 
 import pytest
 
+import kvstore
 from kvstore.backend.directory_lock import KeyspaceInUse
 from kvstore.backend.lmdb_backend import LmdbBackend
 from kvstore.backend.lmdb_file import DATA_FILE, parse_meta, read_metas
 from kvstore.backend.schema import Tree
 from kvstore.base.errors import CorruptKeyspace, StorageFull
+from kvstore.base.limits import GIB, Limits
+from kvstore.member.lmdb_keyspaces import LmdbKeyspaces
 
 MIB = 1 << 20
 
@@ -106,7 +111,7 @@ def test_a_meta_page_knows_its_place(tmp_path: Path) -> None:
 def test_reserved_space_is_allocated_and_not_counted_as_used(tmp_path: Path) -> None:
     backend = filled(tmp_path)
     size = backend.size_bytes
-    backend.reserve(MIB)
+    backend.reserve(MIB, 1)
     assert backend.can_preallocate
     assert (tmp_path / DATA_FILE).stat().st_blocks * 512 >= size + 2 * MIB
     assert backend.size_bytes == size
@@ -121,7 +126,7 @@ def test_a_disk_with_too_little_left_is_refused_before_anything_is_taken(tmp_pat
 def test_a_change_beyond_the_map_is_refused(tmp_path: Path) -> None:
     backend = filled(tmp_path)
     with pytest.raises(StorageFull):
-        backend.reserve(1 << 40)
+        backend.reserve(1 << 40, 1)
     backend.close()
 
 
@@ -135,3 +140,33 @@ def test_deleting_frees_live_bytes_but_not_the_file(tmp_path: Path) -> None:
     assert backend.live_bytes < live / 10
     assert backend.size_bytes >= size
     backend.close()
+
+
+def test_the_map_is_opened_once_and_far_larger_than_the_quota(tmp_path: Path) -> None:
+    for name, quota_bytes, map_bytes in (("small", MIB, 64 * GIB), ("large", 32 * GIB, 128 * GIB)):
+        backend = LmdbBackend(tmp_path / name, quota_bytes=quota_bytes)
+        assert backend.env.info()["map_size"] == map_bytes
+        backend.close()
+    resizers = [
+        source
+        for source in Path(kvstore.__file__).parent.rglob("*.py")
+        for node in ast.walk(ast.parse(source.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr == "set_mapsize"
+    ]
+    assert resizers == [], "resizing an open map drops the page pin of its readers"
+
+
+def test_where_nothing_can_be_allocated_the_map_is_not_written_through_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    through = LmdbKeyspaces(tmp_path / "through", Limits(reserve_bytes=0)).open(1)
+    monkeypatch.setattr("kvstore.backend.lmdb_backend.can_allocate", lambda descriptor: False)
+    with caplog.at_level(logging.WARNING):
+        copied = LmdbKeyspaces(tmp_path / "copied", Limits(reserve_bytes=0)).open(1)
+    assert through.env.flags()["writemap"]
+    assert not copied.env.flags()["writemap"]
+    assert [record.message for record in caplog.records] == [
+        "the filesystem cannot allocate ahead: the keyspace is not written through its map"
+    ]
+    through.close()
+    copied.close()

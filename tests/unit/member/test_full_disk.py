@@ -37,3 +37,13 @@ def test_a_leader_without_room_refuses_writes_and_hands_over() -> None:
     successor = lab.leader()
     assert successor is not leader
     lab.put(successor, b"k", b"v")
+
+
+def test_a_leader_without_room_goes_on_serving_reads() -> None:
+    lab = MemberLab(1)
+    alone = lab.leader()
+    lab.put(alone, b"k", b"v")
+    alone.fill_disk()
+    request = rpc_pb2.PutRequest(key=b"k", value=b"w")
+    assert isinstance(lab.call(alone, "KV/Put", request, rpc_pb2.PutResponse), Status)
+    assert lab.value(alone, b"k") == b"v"

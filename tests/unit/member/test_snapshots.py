@@ -1,10 +1,11 @@
 import pytest
 
-from kvstore.base.errors import Code
+from kvstore.base.errors import Code, ProposalConnectionLost
 from kvstore.base.limits import Limits
 from kvstore.wire.pb import rpc_pb2
 from tests.simulation.members.calls import Answer, Status
 from tests.simulation.members.machine import Machine
+from tests.support.sim_member import SimBackend
 from tests.support.sim_member_lab import MemberLab
 
 KEYS = 60
@@ -111,3 +112,42 @@ def test_what_was_asked_before_a_switch_ends_as_unknown_never_as_refused() -> No
     if isinstance(answer, Status):
         assert answer.code is Code.UNAVAILABLE
         assert "possibly due to" in answer.text
+
+
+def test_what_was_forwarded_before_a_switch_ends_as_unknown_at_the_switch() -> None:
+    lab = MemberLab(3)
+    leader = lab.leader()
+    for machine in lab.machines:
+        if machine is not leader:
+            machine.hold_disk(60.0)
+    member = lab.follower().node.member
+    answers: list[Answer] = []
+    lab.ask(lab.follower(), "KV/Put", rpc_pb2.PutRequest(key=b"k", value=b"1"), answers)
+    lab.elapse(0.5)
+    assert not answers
+    member.replace_machine(member.machine)  # whether it is in there, nobody could tell
+    lab.elapse(0.01)
+    assert answers == [Status(Code.UNAVAILABLE, ProposalConnectionLost.message)]
+
+
+def test_a_former_keyspace_stays_for_its_readers_and_is_gone_after_a_minute(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lab, follower = lab_with_one_left_behind()
+    former = follower.node.member.machine.backend
+    closed: list[object] = []
+
+    def close(backend: SimBackend) -> None:
+        closed.append(backend)
+
+    monkeypatch.setattr(SimBackend, "close", close)
+    lab.network.heal()
+    while not snapshots_of(lab):
+        lab.elapse(0.01)
+    lab.elapse(55.0)
+    assert former not in closed, "a list that began before the switch may still be read"
+    assert len(follower.keyspaces.generations()) == 2
+    lab.elapse(6.0)
+    assert former in closed
+    assert len(follower.keyspaces.generations()) == 1
+    assert lab.value(follower, b"k0") == b"v" * 100

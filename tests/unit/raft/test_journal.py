@@ -14,21 +14,35 @@ from kvstore.raft.consensus import Entry, EntryKind, Membership
 from kvstore.raft.journal import Journal
 from kvstore.raft.membership import encode_membership
 from kvstore.wal.segment import WalIdentity
-from kvstore.wal.write_ahead_log import WriteAheadLog
+from kvstore.wal.write_ahead_log import Recovered, WriteAheadLog
 from tests.support.sim_disk import SimDisk
 from tests.support.world import SeededEntropy
 
 FIRST = Membership(voters=frozenset({MemberId(1), MemberId(2)}))
 
 
-def opened(disk: SimDisk) -> Journal:
-    wal, recovered = WriteAheadLog.open(
+class LosesAll(SeededEntropy):
+    """Dice that let nothing survive a power cut that was not synced."""
+
+    def fraction(self) -> float:
+        return 1.0
+
+    def bits(self, count: int) -> int:
+        return 0
+
+
+def opened_wal(disk: SimDisk) -> tuple[WriteAheadLog, Recovered]:
+    return WriteAheadLog.open(
         Path("/wal"),
         disk=disk,
         limits=Limits(wal_segment_bytes=8192),
         identity=WalIdentity(ClusterId(1), MemberId(1)),
         entropy=SeededEntropy(Random(1)),
     )
+
+
+def opened(disk: SimDisk) -> Journal:
+    wal, recovered = opened_wal(disk)
     if recovered.base.index == 0:
         recovered = Journal.begin_new(wal, FIRST, generation=1)
     return Journal(wal, recovered)
@@ -73,6 +87,31 @@ def test_a_truncation_lowers_what_is_durable_at_once() -> None:
     journal.append(command(3, term=2))
     journal.note_durable()
     assert journal.durable_index == 2
+
+
+def test_a_truncation_survives_a_power_cut() -> None:
+    disk = SimDisk()
+    journal = opened(disk)
+    for index in (2, 3, 4):
+        journal.append(command(index))
+    journal.setCurrentTerm(Term(2), None)
+    journal.deleteEntriesFrom(2)
+    journal.setCurrentTerm(Term(3), None)
+    disk.crash(SeededEntropy(Random(0)))
+    again = opened(disk)
+    assert again.last_index == 2
+    again.append(command(3, term=3))
+
+
+def test_a_reset_is_durable_when_it_returns() -> None:
+    disk = SimDisk()
+    journal = opened(disk)
+    journal.append(command(2))
+    journal.reset(LogIndex(9), Term(4), FIRST, generation=2)
+    assert journal.durable_index == 9
+    disk.crash(LosesAll(Random(0)))
+    _, recovered = opened_wal(disk)
+    assert (recovered.base.index, recovered.base.generation) == (9, 2)
 
 
 def test_a_gap_is_refused() -> None:

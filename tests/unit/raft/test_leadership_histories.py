@@ -64,6 +64,21 @@ def test_f01_a_vote_survives_a_power_cut_right_after_it() -> None:
     assert not lab.queue(2, 3), "the vote of term 5 is spent"
 
 
+def test_f01_a_term_survives_a_power_cut_right_after_its_campaign() -> None:
+    lab = Lab(3, syncs=False)
+    lab.pass_time(3)
+    lab.turn(1)
+    lab.flow(1, 2)
+    lab.flow(2, 1)
+    asked = [wire.decode(message) for message in lab.queue(1, 2)]
+    (request,) = [message for message in asked if isinstance(message, wire.VoteRequest)]
+    restarted(lab, 1)
+    assert lab[1].engine.term == request.term, "it may have been elected in this term"
+    lab.say(3, 1, wire.VoteRequest(request.term, LogIndex(9), Term(4)))
+    granted = [wire.decode(message) for message in lab.queue(1, 3)]
+    assert not any(isinstance(message, wire.Vote) for message in granted), "its vote is its own"
+
+
 def candidate(members: int) -> Lab:
     """Member 1 campaigns, and has heard nothing yet."""
     lab = Lab(members)
@@ -280,6 +295,59 @@ def test_f15_a_read_is_answered_once_a_majority_confirms() -> None:
     lab.flow(1, 3)
     lab.flow(3, 1)
     assert reads.outcomes == [lab[1].engine.commit_index]
+
+
+def test_f15_a_read_index_is_one_that_the_leaders_own_disk_has() -> None:
+    lab = led()
+    lab.syncs = False
+    lab.put(1, "x")
+    for follower in (2, 3):
+        lab.flow(1, follower)
+        lab[follower].sync()
+        lab.turn(follower)
+        lab.flow(follower, 1)
+    leader = lab[1]
+    assert leader.journal.durable_index < leader.journal.last_index
+    assert leader.engine.committed == leader.journal.last_index, "the followers have it"
+    reads = Reads()
+    leader.engine.read_index(reads)
+    lab.turn(1)
+    lab.flow(1, 2)
+    lab.flow(2, 1)
+    assert reads.outcomes == [leader.journal.durable_index]
+
+
+def test_f15_only_current_voters_confirm_a_round() -> None:
+    lab = led(5)
+    reads = Reads()
+    lab[1].engine.read_index(reads)
+    lab.turn(1)
+    ping = next(
+        decoded
+        for message in lab.queue(1, 2)
+        if isinstance(decoded := wire.decode(message), wire.ReadPing)
+    )
+    for stranger in (8, 9):
+        lab.say(stranger, 1, wire.ReadPong(ping.term, ping.round))
+    assert reads.outcomes == []
+
+
+def test_f15_a_pong_of_a_member_that_has_left_since_is_worth_nothing() -> None:
+    lab = led(5)
+    reads = Reads()
+    lab[1].engine.read_index(reads)
+    lab.turn(1)
+    lab.flow(1, 5)
+    lab.flow(5, 1)
+    lab[1].engine.propose_membership(
+        Membership(voters=frozenset({ONE, TWO, THREE, FOUR}), removed=frozenset({FIVE}))
+    )
+    lab.flow(1, 2)
+    lab.flow(2, 1)
+    assert reads.outcomes == [], "two of four voters are no majority"
+    lab.flow(1, 3)
+    lab.flow(3, 1)
+    assert len(reads.outcomes) == 1
 
 
 def test_f15_an_answer_to_an_earlier_round_is_void() -> None:
