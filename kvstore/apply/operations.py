@@ -133,7 +133,9 @@ class Operations:
         if keys.is_single:
             room.expect(0, 1)
         else:
-            room.expect(_SLICE_KEYS_MAX * _DELETED_BYTES_MAX, _SLICE_KEYS_MAX)
+            room.expect(
+                _SLICE_KEYS_MAX * _DELETED_BYTES_MAX, _SLICE_KEYS_MAX // _DETACHED_PER_CHANGE
+            )
         for some in self.writer.delete_slices(keys):
             leased = size = 0
             for version in some:

@@ -8,6 +8,7 @@ proposals enter the log before it is sent to peers and handed to the disk thread
 """
 
 import logging
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
@@ -44,6 +45,8 @@ from kvstore.wal import SyncJob, WriteAheadLog
 logger = logging.getLogger(__name__)
 
 _ANNOUNCE_AFTER_S = 0.002
+_SPARE_CHANGES = 1024
+"""Room beyond what an entry seems to need, to begin deletes and to let transactions unfold."""
 
 Receive = Callable[[MemberId, bytes], None]
 
@@ -82,6 +85,8 @@ class Member(ConsensusHost):
         """Whether the last look found no room to apply; each tick looks again."""
         self._is_announcement_due = False
         self._announced_commit = LogIndex(0)
+        self._unapplied: deque[tuple[LogIndex, int, int]] = deque()
+        """What this leader proposed: index, bytes, operations; what is applied is dropped later."""
         self._relayed_index = LogIndex(0)
         """The last entry that holds another member's batch: that member waits for its commit."""
         self.is_learner = False
@@ -274,8 +279,9 @@ class Member(ConsensusHost):
             own = self._proposals.take_batch(self.id, room=room)
         entry = encode_entry(relayed if own is None else [*relayed, own])
         try:
-            self.machine.backend.reserve(len(entry), count_operations(entry))
+            needs = self._reserve_for(entry)
             index = self.consensus.propose(entry)
+            self._unapplied.append((index, *needs))
             if relayed:
                 self._relayed_index = index
         except StorageFull:
@@ -285,6 +291,23 @@ class Member(ConsensusHost):
             logger.exception("disk full: writes are refused, and somebody else should lead")
             if any(map(self.links.is_linked, self.consensus.membership.voters - {self.id})):
                 self.consensus.transfer_leadership()
+
+    def _reserve_for(self, entry: bytes) -> tuple[int, int]:
+        """Make sure that `entry`, and those on their way, can be applied; return what it needs.
+
+        More than that, because some requests turn out to need more than they look.
+
+        Raises:
+            StorageFull: the disk has no room for it.
+        """
+        unapplied, applied = self._unapplied, self.machine.applied.index
+        while unapplied and unapplied[0][0] <= applied:
+            unapplied.popleft()
+        needs = len(entry), count_operations(entry)
+        size = needs[0] + sum(other for _, other, _ in unapplied)
+        changes = needs[1] + sum(other for _, _, other in unapplied)
+        self.machine.backend.reserve(size, changes + _SPARE_CHANGES)
+        return needs
 
     def _announce_commit(self) -> None:
         """Tell the followers what is committed: at once if one of them waits, else a bit later.
@@ -444,6 +467,7 @@ class Member(ConsensusHost):
             self._no_leader_since = None
             self.leader_changes += 1
         self._proposals.lose(ProposalLeaderLost)
+        self._unapplied.clear()
         if not self.is_leader:
             self._proposals.withdraw()
         for listener in self.leadership_listeners:

@@ -1,6 +1,9 @@
+import pytest
+
 from kvstore.base.errors import SpaceExceeded
 from kvstore.wire.pb import rpc_pb2
 from tests.simulation.members.calls import Status
+from tests.support.sim_member import SimBackend
 from tests.support.sim_member_lab import MemberLab
 
 
@@ -47,3 +50,30 @@ def test_a_leader_without_room_goes_on_serving_reads() -> None:
     request = rpc_pb2.PutRequest(key=b"k", value=b"w")
     assert isinstance(lab.call(alone, "KV/Put", request, rpc_pb2.PutResponse), Status)
     assert lab.value(alone, b"k") == b"v"
+
+
+def test_a_leader_accepts_only_what_fits_beside_all_that_is_on_its_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lab = MemberLab(1)
+    alone = lab.leader()
+    asked: list[tuple[int, int]] = []
+
+    def reserve(backend: SimBackend, upcoming_bytes: int, changes: int) -> None:
+        asked.append((upcoming_bytes, changes))
+
+    monkeypatch.setattr(SimBackend, "reserve", reserve)
+    alone.hold_disk(1.0)
+    value = b"v" * 1000
+    for _ in range(3):
+        lab.ask(alone, "KV/Put", rpc_pb2.PutRequest(key=b"k", value=value), [])
+        lab.elapse(0.1)
+    first, second, third = asked
+    assert second[0] - first[0] > len(value)
+    assert third[0] - second[0] > len(value)
+    assert third[1] - first[1] == 2
+    lab.elapse(2.0)
+    asked.clear()
+    lab.ask(alone, "KV/Put", rpc_pb2.PutRequest(key=b"k", value=value), [])
+    lab.elapse(0.1)
+    assert asked[0] == first, "what was applied needs no room any more"
