@@ -8,8 +8,8 @@ rules        CEL rules (x-kubernetes-validations)
 """
 
 from cluster.kube_api.crd.definition import (
-    CustomVersion,
-    custom_versions,
+    CustomResource,
+    custom_resources,
     definition_errors,
     definition_update_errors,
     established,
@@ -18,11 +18,11 @@ from cluster.kube_api.crd.shaping import custom_decoded, custom_defaulted
 from cluster.kube_api.crd.validation import custom_errors
 
 __all__ = [
-    "CustomVersion",
+    "CustomResource",
     "custom_decoded",
     "custom_defaulted",
     "custom_errors",
-    "custom_versions",
+    "custom_resources",
     "definition_errors",
     "definition_update_errors",
     "established",

@@ -35,30 +35,30 @@ class ScalePaths:
     label_selector: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class CustomVersion:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomResource(Resource):
     """One served version of a custom resource."""
 
-    resource: Resource
     schema: Schema
     """The structure of whole objects, metadata included."""
     open_api: JsonObject
-    """The schema as its author wrote it, for documents."""
+    """The schema as its author wrote it."""
     printer: Printer
-    scale: ScalePaths | None
-    is_stored: bool
+    scale: ScalePaths | None = None
+    is_stored: bool = False
+    """Whether objects are stored in this version."""
     deprecation: str = ""
     """What clients are warned of, if the version is deprecated."""
 
 
-def custom_versions(definition: JsonObject) -> list[CustomVersion]:
+def custom_resources(definition: JsonObject) -> list[CustomResource]:
     """Return the versions that a definition serves, in the order of preference of discovery."""
     made = [
         _version(definition, version)
         for version in list_at(definition, "spec", "versions")
         if version.get("served") is True
     ]
-    return sorted(made, key=lambda one: version_priority(one.resource.version))
+    return sorted(made, key=lambda one: version_priority(one.version))
 
 
 _VERSION = re.compile(r"v([1-9]\d*)(?:(alpha|beta)([1-9]\d*))?")
@@ -73,14 +73,16 @@ def version_priority(version: str) -> tuple[int, int, int, str]:
     return _STABILITY[found[2]], -int(found[1]), -int(found[3] or 0), ""
 
 
-def _version(definition: JsonObject, version: JsonObject) -> CustomVersion:
+def _version(definition: JsonObject, version: JsonObject) -> CustomResource:
     spec = object_at(definition, "spec")
     accepted = object_at(definition, "spec", "names")
     group, name = string_at(spec, "group"), string_at(version, "name")
     kind = Kind(group, name, string_at(accepted, "kind"))
     subresources = object_at(version, "subresources")
     paths = [string_at(one, "jsonPath") for one in list_at(version, "selectableFields")]
-    resource = Resource(
+    open_api = object_at(version, "schema", "openAPIV3Schema")
+    properties = object_at(open_api, "properties") | _TYPE_META
+    return CustomResource(
         group=group,
         version=name,
         kind=kind.kind,
@@ -95,16 +97,12 @@ def _version(definition: JsonObject, version: JsonObject) -> CustomVersion:
         fields={path.removeprefix("."): path.removeprefix(".") for path in paths},
         tracks_generation=True,
         needs_resource_version=True,
-    )
-    open_api = object_at(version, "schema", "openAPIV3Schema")
-    return CustomVersion(
-        resource,
-        Schema(open_api | {"properties": object_at(open_api, "properties") | _TYPE_META}),
-        open_api,
-        custom_printer(list_at(version, "additionalPrinterColumns")),
-        _scale(object_at(subresources, "scale")) if "scale" in subresources else None,
-        version.get("storage") is True,
-        _deprecation(version, kind),
+        schema=Schema(open_api | {"properties": properties}),
+        open_api=open_api,
+        printer=custom_printer(list_at(version, "additionalPrinterColumns")),
+        scale=_scale(object_at(subresources, "scale")) if "scale" in subresources else None,
+        is_stored=version.get("storage") is True,
+        deprecation=_deprecation(version, kind),
     )
 
 

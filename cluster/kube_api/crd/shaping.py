@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from cluster.kube_api.crd.definition import CustomVersion
+from cluster.kube_api.crd.definition import CustomResource
 from cluster.kube_api.decoding import decoded
 from cluster.kube_api.objects import JsonObject, JsonValue, copied, object_at
 from cluster.kube_api.resource import Kind
@@ -12,16 +12,17 @@ from cluster.kube_api.schema import OBJECT_META, definition
 _TYPE = ("apiVersion", "kind", "metadata")
 
 
-def custom_decoded(body: Mapping[str, Any], version: CustomVersion) -> tuple[JsonObject, list[str]]:
+def custom_decoded(
+    body: Mapping[str, Any], resource: CustomResource
+) -> tuple[JsonObject, list[str]]:
     """Return the object of a body, and the paths of the fields that were pruned.
 
     Raises:
         ApiError: 400; metadata has a field of another type.
     """
-    resource = version.resource
     unknown: list[str] = []
     others = {name: value for name, value in body.items() if name not in _TYPE}
-    pruned = _pruned(others, version.open_api, "", unknown)
+    pruned = _pruned(others, resource.open_api, "", unknown)
     metadata = _metadata(body, resource.gvk, unknown)
     head = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata}
     return head | pruned, unknown
@@ -70,9 +71,9 @@ def _pruned_object(
     return kept
 
 
-def custom_defaulted(obj: JsonObject, version: CustomVersion) -> JsonObject:
+def custom_defaulted(obj: JsonObject, resource: CustomResource) -> JsonObject:
     """Return a copy of an object with the defaults of its schema; nulls give way to them."""
-    made = _defaulted(obj, version.open_api)
+    made = _defaulted(obj, resource.open_api)
     assert isinstance(made, dict)
     return made
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from cluster.kube_api.apply.structure import StructureError, elements
-from cluster.kube_api.crd.definition import CustomVersion
+from cluster.kube_api.crd.definition import CustomResource
 from cluster.kube_api.crd.rules import rule_errors
 from cluster.kube_api.field_errors import (
     FieldError,
@@ -28,18 +28,20 @@ _ABSENT = object()
 
 
 def custom_errors(
-    obj: JsonObject, version: CustomVersion, old: JsonObject | None = None
+    obj: JsonObject, resource: CustomResource, old: JsonObject | None = None
 ) -> list[FieldError]:
     """Return what is wrong with an object: values, keys of lists, and rules, those of changes too.
 
     Rules are asked only of values that have the right form.
     """
-    raw = version.open_api
+    raw = resource.open_api
     errors = _errors(_without_type(obj), raw, "")
     if errors:
         return errors
     before = _ABSENT if old is None else _without_type(old)
-    return _list_errors(obj, version.schema, "") + _rule_errors(_without_type(obj), before, raw, "")
+    return _list_errors(obj, resource.schema, "") + _rule_errors(
+        _without_type(obj), before, raw, ""
+    )
 
 
 def _without_type(obj: JsonObject) -> JsonObject:

@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from cluster.kube_api.crd import (
-    CustomVersion,
+    CustomResource,
     custom_decoded,
     custom_defaulted,
     custom_errors,
-    custom_versions,
+    custom_resources,
     definition_errors,
     definition_update_errors,
     established,
@@ -77,8 +77,8 @@ def crd(spec: dict[str, Any] = SPEC, **version: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def version() -> CustomVersion:
-    (only,) = custom_versions(crd(subresources={"status": {}}))
+def version() -> CustomResource:
+    (only,) = custom_resources(crd(subresources={"status": {}}))
     return only
 
 
@@ -86,14 +86,14 @@ def widget(**spec: Any) -> dict[str, Any]:
     return {"metadata": {"name": "w"}, "spec": spec}
 
 
-def wrong(version: CustomVersion, old: Any = None, **spec: Any) -> str:
+def wrong(version: CustomResource, old: Any = None, **spec: Any) -> str:
     obj, _ = custom_decoded(widget(**spec), version)
     before = None if old is None else custom_decoded(widget(**old), version)[0]
     return aggregate(custom_errors(obj, version, before))
 
 
-def test_a_definition_makes_a_resource(version: CustomVersion) -> None:
-    resource = version.resource
+def test_a_definition_makes_a_resource(version: CustomResource) -> None:
+    resource = version
     assert (resource.plural, resource.kind, resource.list_kind) == (
         "widgets",
         "Widget",
@@ -104,7 +104,7 @@ def test_a_definition_makes_a_resource(version: CustomVersion) -> None:
     assert not definition_errors(crd())
 
 
-def test_what_is_not_known_is_pruned_and_told(version: CustomVersion) -> None:
+def test_what_is_not_known_is_pruned_and_told(version: CustomResource) -> None:
     body = widget(size=1, junk=1, free={"a": {"b": 1}}, ports=[{"port": 1, "x": 2}])
     obj, unknown = custom_decoded(body | {"top": 1}, version)
     assert obj == {
@@ -116,7 +116,7 @@ def test_what_is_not_known_is_pruned_and_told(version: CustomVersion) -> None:
     assert sorted(unknown) == ["spec.junk", "spec.ports[0].x", "top"]
 
 
-def test_defaults_fill_what_is_absent_or_null(version: CustomVersion) -> None:
+def test_defaults_fill_what_is_absent_or_null(version: CustomResource) -> None:
     obj, _ = custom_decoded(widget(size=1, color=None, ports=[{"port": 1}]), version)
     assert custom_defaulted(obj, version)["spec"] == {
         "size": 1,
@@ -169,12 +169,12 @@ def test_defaults_fill_what_is_absent_or_null(version: CustomVersion) -> None:
     ],
 )
 def test_a_value_that_the_schema_does_not_allow_is_told(
-    version: CustomVersion, spec: dict[str, Any], message: str
+    version: CustomResource, spec: dict[str, Any], message: str
 ) -> None:
     assert wrong(version, **spec) == message
 
 
-def test_a_rule_about_a_change_is_asked_of_changes_only(version: CustomVersion) -> None:
+def test_a_rule_about_a_change_is_asked_of_changes_only(version: CustomResource) -> None:
     assert wrong(version, size=1) == "[]"
     assert wrong(version, {"size": 1}, size=2) == "[]"
     assert wrong(version, {"size": 3}, size=2) == 'spec: Invalid value: "object": was 3'
@@ -204,7 +204,7 @@ def test_functions_of_kubernetes_are_there(rule: str) -> None:
         "x-kubernetes-validations": [{"rule": rule}],
         "x-kubernetes-preserve-unknown-fields": True,
     }
-    (version,) = custom_versions(crd(spec))
+    (version,) = custom_resources(crd(spec))
     assert wrong(version, l=[1, 2, 3], s="a12", q="1Mi") == "[]"
 
 
