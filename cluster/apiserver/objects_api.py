@@ -226,18 +226,29 @@ async def _patch(asked: Asked) -> web.StreamResponse:
     )
 
 
+async def read_patch(asked: Asked, call: Call, *, kind: str = "") -> patching.Patch:
+    """Return the patch in the body.
+
+    Raises:
+        ApiError: 400, 413, 415.
+    """
+    return patching.read(
+        await asked.body(),
+        content_type(asked.http.headers.get("Content-Type", "")),
+        kind=kind or call.resource.kind,
+        is_custom=call.resource.is_custom,
+    )
+
+
 async def patched(asked: Asked, call: Call, *, is_status: bool) -> writing.Written:
     """Apply the patch in the body to the object or its status.
 
     Raises:
         ApiError: the patch cannot be read, does not fit, or makes something that may not be.
     """
-    media_type = content_type(asked.http.headers.get("Content-Type", ""))
-    patch = patching.read(
-        await asked.body(), media_type, kind=call.resource.kind, is_custom=call.resource.is_custom
-    )
+    patch = await read_patch(asked, call)
     if patch.media_type == APPLY_YAML:
-        raise bad_request("server-side apply is not served")
+        return await _applied(asked, call, patch, is_status=is_status)
     schema = rules.schema(call.resource)
     apply = patching.function(call, patch, kind=call.resource.gvk, schema=schema)
 
@@ -245,6 +256,19 @@ async def patched(asked: Asked, call: Call, *, is_status: bool) -> writing.Writt
         return apply(rules.served_form(call.resource, live))
 
     return await writing.update(call, make, is_status=is_status)
+
+
+async def _applied(
+    asked: Asked, call: Call, patch: patching.Patch, *, is_status: bool
+) -> writing.Written:
+    make = patching.application(call, patch, is_status=is_status)
+
+    async def change(live: JsonObject) -> JsonObject:
+        return make(rules.served_form(call.resource, live) if live else None)
+
+    return await writing.update(
+        call, change, may_create=not is_status, owns=rules.owned_already, is_status=is_status
+    )
 
 
 async def _delete(asked: Asked) -> web.StreamResponse:

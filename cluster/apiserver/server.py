@@ -6,19 +6,23 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
+from ipaddress import IPv4Network
 
 from aiohttp import StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 
-from cluster.apiserver import bootstrap, objects_api, subresources
+from cluster.apiserver import bootstrap, bootstrap_roles, objects_api, subresources
 from cluster.apiserver.admission.chain import plugins
 from cluster.apiserver.answers import answer_error, not_found_text
+from cluster.apiserver.authentication import Authenticator
+from cluster.apiserver.authorization import Rbac, action_of, denied
 from cluster.apiserver.bodies import BODY_BYTES_MAX
 from cluster.apiserver.config import Config
 from cluster.apiserver.documents import Documents
 from cluster.apiserver.objects_api import Asked
+from cluster.apiserver.reviews import Reviews
 from cluster.apiserver.routes import RequestInfo, read
 from cluster.apiserver.services import Resources, Services
 from cluster.apiserver.storage import (
@@ -29,6 +33,7 @@ from cluster.apiserver.storage import (
     TooManyRequests,
     connect,
 )
+from cluster.apiserver.tokens import TokenSigner
 from cluster.apiserver.users import ITSELF, User
 from cluster.apiserver.watch_cache import WatchCache
 from cluster.kube_api.catalogue import BUILT_IN
@@ -67,8 +72,16 @@ class ApiServer:
             entropy=entropy or SystemEntropy(),
             resources=Resources(BUILT_IN),
             root=config.root,
+            service_network=IPv4Network(config.service_range),
         )
-        self.services.plugins = plugins(self.services)
+        if config.service_account_key is not None:
+            self.services.signer = TokenSigner(
+                config.service_account_key.read_bytes(), issuer=config.issuer, clock=self._clock
+            )
+        self._rbac = Rbac(self.services.cache, root=config.root)
+        self._authenticator = Authenticator(self.services, self._rbac)
+        self._reviews = Reviews(self._authenticator, self._rbac, is_open=config.is_open)
+        self.services.plugins = plugins(self.services, self._rbac)
         self._documents = Documents(self.services)
 
     @asynccontextmanager
@@ -78,6 +91,7 @@ class ApiServer:
             following = tasks.create_task(self.services.cache.run())
             await self.services.cache.is_ready.wait()
             await bootstrap.ensure(self.services, bootstrap.objects())
+            await bootstrap.ensure(self.services, bootstrap_roles.objects())
             runner = web.ServerRunner(self._server(), shutdown_timeout=SHUTDOWN_S)
             await runner.setup()
             site = web.TCPSite(
@@ -139,11 +153,27 @@ class ApiServer:
                 raise resource_not_found()
             return not_found_text()
         asked = Asked(http=request, info=info, resource=resource, services=self.services, user=user)
+        if self._reviews.serves(asked):
+            return await self._reviews.serve(asked)
+        if not resource.group and resource.plural == "bindings":
+            return await subresources.bind(asked)
         serve = subresources.serve if info.subresource else objects_api.serve
         return await serve(asked)
 
     async def _admitted(self, request: web.BaseRequest, info: RequestInfo) -> User:
-        return ITSELF
+        """Return who asks, if they may.
+
+        Raises:
+            ApiError: 401, 403.
+        """
+        if self.config.is_open:
+            return ITSELF
+        user = self._authenticator.user(request)
+        user = self._authenticator.impersonated(user, request)
+        action = action_of(info)
+        if not self._rbac.allows(user, action):
+            raise denied(user, action)
+        return user
 
 
 def _store_error(info: RequestInfo, failure: RpcError) -> ApiError:

@@ -3,9 +3,11 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from ipaddress import IPv4Network
 
 from cluster.apiserver.admission.plugin import Attributes, Plugin
 from cluster.apiserver.storage import Store
+from cluster.apiserver.tokens import TokenSigner
 from cluster.apiserver.watch_cache import WatchCache
 from cluster.kube_api.names import GENERATED_ALPHABET, GENERATED_SUFFIX_CHARS, generated
 from cluster.kube_api.resource import Resource
@@ -64,7 +66,9 @@ class Services:
     resources: Resources
     root: str = "/registry/"
     plugins: list[Plugin] = field(default_factory=list)
-    event_ttl_s: int = 3600
+    signer: TokenSigner | None = None
+    """Makes the tokens of service accounts, if there is a key for it."""
+    service_network: IPv4Network = field(default_factory=lambda: IPv4Network("10.96.0.0/12"))
 
     def prefix(self, resource: Resource, namespace: str = "") -> str:
         """Return what the keys of a resource begin with, in one namespace or all."""

@@ -127,6 +127,8 @@ class Folder:
         self.window: deque[Change] = deque()
         self.window_start = revision
         """Every change after this revision is in the window."""
+        self.changed = revision
+        """The last change."""
 
     def add(self, entry: Entry) -> Entry | None:
         """Set a key; return what it held."""
@@ -148,6 +150,7 @@ class Folder:
         if len(self.window) >= WINDOW_CHANGES_MAX:
             self.window_start = self.window.popleft().revision
         self.window.append(change)
+        self.changed = change.revision
         key = change.entry.key
         for watcher in [w for w in self.watchers if key.startswith(w.prefix)]:
             watcher.offer(change)
@@ -196,6 +199,11 @@ class WatchCache:
             return 0
         end = bisect_left(folder.keys, prefix[:-1] + chr(ord(prefix[-1]) + 1))
         return max(0, end - bisect_left(folder.keys, max(after, prefix)))
+
+    def changed(self, prefix: str) -> int:
+        """Return the revision of the last change beside keys with this prefix."""
+        folder = self._folders.get(self._folder_name(prefix))
+        return folder.changed if folder else 0
 
     async def wait_until(self, revision: int, *, timeout_s: float) -> bool:
         """Return whether the cache reached `revision` within the time."""

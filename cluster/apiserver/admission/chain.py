@@ -1,10 +1,25 @@
 """Which plugins are asked, in which order."""
 
 from cluster.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
+from cluster.apiserver.admission.nodes_and_volumes import (
+    StorageObjectInUseProtection,
+    TaintNodesByCondition,
+)
 from cluster.apiserver.admission.plugin import Plugin
+from cluster.apiserver.admission.pods import DefaultTolerationSeconds, Priority, ServiceAccount
+from cluster.apiserver.admission.rbac_escalation import RbacEscalation
+from cluster.apiserver.authorization import Rbac
 from cluster.apiserver.services import Services
 
 
-def plugins(services: Services) -> list[Plugin]:
+def plugins(services: Services, rbac: Rbac) -> list[Plugin]:
     """Return the plugins in Kubernetes' order."""
-    return [NamespaceLifecycle(services)]
+    return [
+        NamespaceLifecycle(services),
+        ServiceAccount(services),
+        TaintNodesByCondition(),
+        Priority(services),
+        DefaultTolerationSeconds(services),
+        StorageObjectInUseProtection(),
+        RbacEscalation(rbac),
+    ]

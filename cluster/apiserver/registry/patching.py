@@ -12,14 +12,17 @@ from cluster.apiserver.negotiation import (
     MERGE_PATCH,
     STRATEGIC_PATCH,
 )
+from cluster.apiserver.registry import rules
 from cluster.apiserver.registry.call import Call
+from cluster.kube_api.apply import applied, configuration
+from cluster.kube_api.apply.managers import APPLY
 from cluster.kube_api.decoding import check_depth, parse_json
 from cluster.kube_api.errors import bad_request, invalid_options, unsupported_media_type
-from cluster.kube_api.field_errors import forbidden
+from cluster.kube_api.field_errors import forbidden, required
 from cluster.kube_api.objects import JsonObject
 from cluster.kube_api.patches import json_patch, merge_patch
 from cluster.kube_api.resource import Kind
-from cluster.kube_api.schema import Schema
+from cluster.kube_api.schema import ANYTHING, Schema
 from cluster.kube_api.strategic_patch import strategic_merge_patch
 
 PatchFunction = Callable[[JsonObject], JsonObject]
@@ -77,6 +80,41 @@ def function(call: Call, patch: Patch, *, kind: Kind, schema: Schema | None) -> 
         if not isinstance(patched, dict):
             raise bad_request("a patch must leave an object")
         return _decoded(call, patched, kind, schema)
+
+    return apply
+
+
+Application = Callable[[JsonObject | None], JsonObject]
+"""From what there is (None: nothing yet) to what an apply makes of it, managedFields included."""
+
+
+def application(call: Call, patch: Patch, *, is_status: bool) -> Application:
+    """Return what a server-side apply does.
+
+    Raises:
+        ApiError: 400 or 422, it cannot be applied to anything.
+    """
+    resource, options = call.resource, call.options
+    if not options.field_manager:
+        problem = required("fieldManager", "is required for apply patch")
+        raise invalid_options("PatchOptions", [problem])
+    config = configuration(
+        patch.value, call.name, resource.gvk, is_status=is_status, has_status=resource.has_status
+    )
+    structure = rules.schema(resource) or ANYTHING
+    _decoded(call, patch.value, resource.gvk, rules.schema(resource))  # tells unknown fields
+    writer = rules.writer(call, APPLY)
+
+    def apply(live: JsonObject | None) -> JsonObject:
+        made = applied(config, live, structure, writer, force=bool(options.force))
+        silent = Parsed(made)
+        return typed(
+            silent,
+            resource.gvk,
+            schema=rules.schema(resource),
+            field_validation="Ignore",
+            warnings=[],
+        )
 
     return apply
 

@@ -3,6 +3,9 @@
 from collections.abc import Callable
 
 from cluster.apiserver.registry.call import Call
+from cluster.kube_api import defaults
+from cluster.kube_api.apply import Manager, Writer, updated
+from cluster.kube_api.apply.managers import UPDATE
 from cluster.kube_api.field_errors import FieldError, Printed
 from cluster.kube_api.objects import JsonObject, same
 from cluster.kube_api.resource import Resource
@@ -23,7 +26,7 @@ def schema(resource: Resource) -> Schema | None:
 
 def defaulted(resource: Resource, obj: JsonObject) -> JsonObject:
     """Return the object with the values that its kind takes where none is given."""
-    return obj
+    return obj if resource.is_custom else defaults.defaulted(resource.gvk, obj)
 
 
 def create_errors(resource: Resource, obj: JsonObject) -> list[FieldError]:
@@ -60,7 +63,19 @@ def printer(resource: Resource) -> Printer:
 
 def owned_by_update(call: Call, new: JsonObject, old: JsonObject | None) -> JsonObject:
     """Note that the manager of a create or update owns what it set."""
+    structure = schema(call.resource)
+    return new if structure is None else updated(new, old, structure, writer(call, UPDATE))
+
+
+def owned_already(call: Call, new: JsonObject, old: JsonObject | None) -> JsonObject:
+    """Keep what an apply has noted."""
     return new
+
+
+def writer(call: Call, operation: str) -> Writer:
+    """Return who writes, as managedFields name them."""
+    manager = Manager(call.manager, operation, call.resource.api_version, call.subresource)
+    return Writer(manager, call.services.now())
 
 
 def is_same(new: JsonObject, old: JsonObject) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from cluster.apiserver.registry.strategies.namespaces import NamespaceStrategy
 from cluster.apiserver.registry.strategies.nodes import NodeStrategy
 from cluster.apiserver.registry.strategies.pods import PodStrategy
+from cluster.apiserver.registry.strategies.services import ServiceStrategy
 from cluster.apiserver.registry.strategies.workloads import EventStrategy, OrphaningStrategy
 from cluster.apiserver.registry.strategy import DEFAULT, Strategy
 from cluster.kube_api.resource import Resource
@@ -15,6 +16,7 @@ _BY_RESOURCE: Mapping[tuple[str, str], Strategy] = {
     ("", "namespaces"): NamespaceStrategy(),
     ("", "nodes"): NodeStrategy(),
     ("", "pods"): PodStrategy(),
+    ("", "services"): ServiceStrategy(),
     ("", "replicationcontrollers"): OrphaningStrategy(),
     ("batch", "jobs"): OrphaningStrategy(),
 }

@@ -1,0 +1,47 @@
+"""The scale of a workload: one number of it, under a URL of its own."""
+
+from cluster.apiserver.registry.call import Call
+from cluster.kube_api import field_errors
+from cluster.kube_api.errors import invalid
+from cluster.kube_api.objects import JsonObject, integer_at, member, object_at, with_member
+from cluster.kube_api.resource import Resource
+from cluster.kube_api.selectors import equality_selector, label_selector
+
+_KEPT = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+
+
+def scale_of(resource: Resource, obj: JsonObject) -> JsonObject:
+    """Return the Scale of an object."""
+    metadata = obj["metadata"]
+    selector = member(obj, "spec", "selector")
+    is_plain = (resource.group, resource.plural) == ("", "replicationcontrollers")
+    chosen = equality_selector(selector) if is_plain else label_selector(selector)
+    status: JsonObject = {"replicas": integer_at(obj, "status", "replicas")}
+    if text := str(chosen):
+        status["selector"] = text
+    return {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": {name: metadata[name] for name in _KEPT if name in metadata},
+        "spec": {"replicas": integer_at(obj, "spec", "replicas")},
+        "status": status,
+    }
+
+
+def scaled(call: Call, live: JsonObject, scale: JsonObject) -> JsonObject:
+    """Return the object at the scale that was sent, with the version that was sent.
+
+    Raises:
+        ApiError: 422, it is negative.
+    """
+    replicas = integer_at(scale, "spec", "replicas")
+    if replicas < 0:
+        why = "must be greater than or equal to 0"
+        problem = field_errors.invalid("spec.replicas", replicas, why)
+        raise invalid("Scale", "autoscaling", call.name, [problem])
+    said = {
+        k: v for k, v in object_at(scale, "metadata").items() if k in ("uid", "resourceVersion")
+    }
+    said = {name: value for name, value in said.items() if value}
+    changed = with_member(live, ("spec", "replicas"), replicas)
+    return changed | {"metadata": object_at(live, "metadata") | said}
