@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from cluster.controllers import rollout
 from cluster.controllers.deployment_status import Progress, deadline, is_complete, status
-from cluster.controllers.environment import Environment
 from cluster.controllers.ownership import (
     claim,
     claims,
@@ -26,6 +25,7 @@ from cluster.informer.api import (
     ref_to,
 )
 from cluster.informer.controller import Controller
+from cluster.informer.environment import Environment
 from cluster.informer.resources import DEPLOYMENTS, PODS, REPLICA_SETS
 from cluster.informer.store import Change, key_of
 from cluster.kube_api.objects import JsonObject, integer_at, member, object_at, string_at

@@ -6,7 +6,6 @@ The plan changes as few slices as it can: every change of one is sent to every n
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from cluster.controllers.environment import Environment
 from cluster.controllers.expectations import Expectations
 from cluster.controllers.ownership import controller_ref, uid_of
 from cluster.controllers.pod_facts import is_deleting
@@ -26,6 +25,7 @@ from cluster.informer.api import (
     ref_to,
 )
 from cluster.informer.controller import Controller
+from cluster.informer.environment import Environment
 from cluster.informer.resources import ENDPOINT_SLICES, NODES, PODS, SERVICES
 from cluster.informer.store import Change, Store, key_of, split_key
 from cluster.kube_api.objects import JsonObject, list_at, object_at, same, string_at

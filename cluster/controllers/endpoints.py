@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 
-from cluster.controllers.environment import Environment
 from cluster.controllers.ownership import uid_of
 from cluster.controllers.service_endpoints import (
     Endpoint,
@@ -20,6 +19,7 @@ from cluster.informer.api import (
     is_not_found,
 )
 from cluster.informer.controller import Controller
+from cluster.informer.environment import Environment
 from cluster.informer.resources import ENDPOINTS, PODS, SERVICES
 from cluster.informer.store import Change, key_of, split_key
 from cluster.informer.times import timestamp

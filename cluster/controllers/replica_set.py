@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import partial
 
 from cluster.controllers import replicas
-from cluster.controllers.environment import Environment
 from cluster.controllers.expectations import Expectations
 from cluster.controllers.ownership import (
     claim,
@@ -27,6 +26,7 @@ from cluster.informer.api import (
     ref_to,
 )
 from cluster.informer.controller import Controller
+from cluster.informer.environment import Environment
 from cluster.informer.resources import PODS
 from cluster.informer.store import Change, key_of
 from cluster.informer.times import timestamp

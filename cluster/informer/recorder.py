@@ -7,7 +7,7 @@ cannot be written is only logged, and of too many the newest are dropped.
 import asyncio
 import logging
 from collections import OrderedDict
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from cluster.informer.api import Api, ApiError, PatchKind, Ref, Unreachable, is_not_found
 from cluster.informer.resources import EVENTS
@@ -20,6 +20,18 @@ logger = logging.getLogger(__name__)
 
 _PENDING_MAX = 1000
 _REMEMBERED_MAX = 4096
+
+
+class EventSink(Protocol):
+    """Where a component tells people what it did."""
+
+    def normal(self, involved: JsonObject, reason: str, message: str) -> None:
+        """Tell of something that went as it should."""
+        ...
+
+    def warning(self, involved: JsonObject, reason: str, message: str) -> None:
+        """Tell of something that somebody should look at."""
+        ...
 
 
 class _Note(NamedTuple):

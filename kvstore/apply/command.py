@@ -104,13 +104,11 @@ def decode_as_user(payload: bytes) -> tuple[Identity, int, bytes]:
 
 def encode_batch(batch_id: BatchId, operations: Sequence[tuple[int, bytes]]) -> bytes:
     """Return the bytes of one batch, as it travels to the leader and stands in the entry."""
-    parts = [b""]
-    for kind, payload in operations:
-        parts.append(_OPERATION.pack(kind, len(payload)))
-        parts.append(payload)
-    body_bytes = sum(map(len, parts))
-    parts[0] = _BATCH.pack(*batch_id, len(operations), body_bytes)
-    return b"".join(parts)
+    pack = _OPERATION.pack
+    body = b"".join(
+        [part for kind, payload in operations for part in (pack(kind, len(payload)), payload)]
+    )
+    return _BATCH.pack(*batch_id, len(operations), len(body)) + body
 
 
 def encode_entry(batches: Sequence[bytes]) -> bytes:
@@ -174,6 +172,7 @@ def decode_entry(data: bytes) -> Iterator[Batch]:
     if data[:1] != ENTRY_FORMAT:
         raise CorruptWal(f"log entry of unknown format {data[:1]!r}")
     position, end = 1, len(data)
+    unpack = _OPERATION.unpack_from
     try:
         while position < end:
             origin, incarnation, sequence, count, body_bytes = _BATCH.unpack_from(data, position)
@@ -181,10 +180,10 @@ def decode_entry(data: bytes) -> Iterator[Batch]:
             batch_end = position + body_bytes
             operations = []
             for _ in range(count):
-                kind, length = _OPERATION.unpack_from(data, position)
-                position += 5
-                operations.append((kind, data[position : position + length]))
-                position += length
+                kind, length = unpack(data, position)
+                start = position + OPERATION_OVERHEAD_BYTES
+                position = start + length
+                operations.append((kind, data[start:position]))
             if position != batch_end or position > end:
                 raise CorruptWal("log entry holds a batch of another length than it says")
             yield Batch(BatchId(MemberId(origin), incarnation, sequence), operations)

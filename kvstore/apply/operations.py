@@ -2,8 +2,8 @@
 
 from collections.abc import Generator, Iterator
 
-from kvstore.apply.reply import Reply, delete_range_body, put_body, range_body
-from kvstore.apply.requests import PutRequest, decode_put, plain_put
+from kvstore.apply.reply import Outcome, Reply, delete_range_body, put_body, range_body
+from kvstore.apply.requests import PutRequest, decode_put
 from kvstore.apply.room import Room
 from kvstore.backend.backend import SLICE, WriteTxn
 from kvstore.base.errors import KeyNotFound, LeaseNotFound
@@ -46,20 +46,19 @@ class Operations:
 
     # --- whole requests: check, then write
 
+    def plain_puts(self, puts: list[tuple[bytes, bytes]]) -> list[Outcome]:
+        """Apply puts of (key, value) without further fields, which are never refused."""
+        first, detached = self.writer.put_each(puts)
+        for lease, key in detached:
+            self.lessor.detach(self.txn, LeaseId(lease), key)
+        return [_new_reply(Reply, (revision, b"")) for revision in range(first, first + len(puts))]
+
     def put(self, raw: bytes) -> Reply:
         """Apply a PutRequest.
 
         Raises:
             RequestRefused: its lease, or the key whose value or lease it keeps, is not there.
         """
-        plain = plain_put(raw)
-        if plain is not None:
-            key, value = plain
-            writer = self.writer
-            previous = writer.put(key, value, 0)
-            if previous is not None and previous.lease:
-                self.lessor.detach(self.txn, LeaseId(previous.lease), key)
-            return _new_reply(Reply, (writer.end_request(), b""))
         request = decode_put(raw)
         if request.lease and not self.lessor.exists(LeaseId(request.lease)):
             raise LeaseNotFound

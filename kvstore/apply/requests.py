@@ -1,5 +1,6 @@
 """Requests of the keyspace, decoded: the commonest shapes by hand, the rest by upb."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from kvstore.base.key_range import KeyRange
@@ -9,7 +10,8 @@ from kvstore.wire.pb import rpc_pb2
 _KEY_TAG = 0x0A
 _VALUE_TAG = 0x12
 _LENGTH_MORE = 0x80
-_VARINT_TWO_BYTES_MAX = 1 << 14
+_EMPTY_KEY_END = 2
+_LONG_KEY_END = _LENGTH_MORE + 2
 
 
 class PutRequest(NamedTuple):
@@ -23,27 +25,33 @@ class PutRequest(NamedTuple):
     ignore_lease: bool = False
 
 
-def plain_put(raw: bytes) -> tuple[bytes, bytes] | None:
-    """Return (key, value) of a put that has no other field, or None: then use `decode_put`.
+def plain_puts(requests: Iterable[bytes]) -> list[tuple[bytes, bytes]] | None:
+    """Return (key, value) of each put, or None if one has any other field: then use `decode_put`.
 
-    Saves half a microsecond of the five that a put may cost; `decode_put` is the model.
+    Saves half a microsecond of the five that a put may cost; `decode_put` is the model. Keys are
+    shorter than 128 bytes, values than 16 KiB.
     """
-    size = len(raw)
-    if size < 3 or raw[0] != _KEY_TAG:  # noqa: PLR2004 - tag, length, one byte of key
-        return None
-    key_end = raw[1] + 2
-    if raw[1] >= _LENGTH_MORE or raw[1] == 0 or size < key_end + 2 or raw[key_end] != _VALUE_TAG:
-        return None
-    length = raw[key_end + 1]
-    value_start = key_end + 2
-    if length >= _LENGTH_MORE:
-        if size <= value_start or raw[value_start] >= _LENGTH_MORE:
+    found: list[tuple[bytes, bytes]] = []
+    for raw in requests:
+        size = len(raw)
+        if size < 3 or raw[0] != _KEY_TAG:  # noqa: PLR2004 - tag, length, one byte of key
             return None
-        length = length & 0x7F | raw[value_start] << 7
-        value_start += 1
-    if value_start + length != size:
-        return None
-    return raw[2:key_end], raw[value_start:]
+        key_end = raw[1] + 2
+        if not _EMPTY_KEY_END < key_end < _LONG_KEY_END:
+            return None
+        if size < key_end + 2 or raw[key_end] != _VALUE_TAG:
+            return None
+        length = raw[key_end + 1]
+        start = key_end + 2
+        if length >= _LENGTH_MORE:
+            if size <= start or raw[start] >= _LENGTH_MORE:
+                return None
+            length = length & 0x7F | raw[start] << 7
+            start += 1
+        if start + length != size:
+            return None
+        found.append((raw[2:key_end], raw[start:]))
+    return found
 
 
 def plain_range_key(raw: bytes) -> bytes | None:

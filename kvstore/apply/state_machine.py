@@ -16,6 +16,7 @@ from kvstore.apply.command import Batch, BatchId, OperationKind, decode_as_user,
 from kvstore.apply.operations import Operations
 from kvstore.apply.permits import check_operation
 from kvstore.apply.reply import Outcome, Reply
+from kvstore.apply.requests import plain_puts
 from kvstore.apply.room import Room
 from kvstore.apply.txn import apply_txn
 from kvstore.auth import ANONYMOUS, AuthStore
@@ -127,26 +128,35 @@ class Turn:
 
     def _apply_batch(self, batch: Batch) -> Iterator[None]:
         outcomes: list[Outcome] = []
-        short, alarms, auth = self._short, self._machine.alarms, self._machine.auth
-        for number, (kind, payload) in enumerate(batch.operations, 1):
-            if number % _OPERATIONS_PER_STEP == 0:
+        operations, alarms, auth = batch.operations, self._machine.alarms, self._machine.auth
+        for start in range(0, len(operations), _OPERATIONS_PER_STEP):
+            if start:
                 yield
-            user = ANONYMOUS
-            if kind == _AS_USER:
-                user, kind, payload = decode_as_user(payload)  # noqa: PLW2901 - what is asked for
-            try:
-                if alarms.any_raised:
-                    _check_alarms(kind, payload, alarms)
-                if auth.is_enabled:
-                    check_operation(user, kind, payload, self._machine, self._txn)
-                apply = short.get(kind)
-                if apply is not None:
-                    outcomes.append(apply(payload))
-                else:
-                    outcomes.append((yield from self._long[kind](payload)))
-            except RequestRefused as refusal:
-                outcomes.append(refusal)
+            some = operations[start : start + _OPERATIONS_PER_STEP]
+            puts = None if alarms.any_raised or auth.is_enabled else _plain_puts(some)
+            if puts is not None:
+                outcomes += self._operations.plain_puts(puts)
+            else:
+                for kind, payload in some:
+                    outcomes.append((yield from self._apply_operation(kind, payload)))
         self._result.batches.append((batch.id, outcomes))
+
+    def _apply_operation(self, kind: int, payload: bytes) -> Generator[None, None, Outcome]:
+        alarms = self._machine.alarms
+        user = ANONYMOUS
+        if kind == _AS_USER:
+            user, kind, payload = decode_as_user(payload)
+        try:
+            if alarms.any_raised:
+                _check_alarms(kind, payload, alarms)
+            if self._machine.auth.is_enabled:
+                check_operation(user, kind, payload, self._machine, self._txn)
+            apply = self._short.get(kind)
+            if apply is not None:
+                return apply(payload)
+            return (yield from self._long[kind](payload))
+        except RequestRefused as refusal:
+            return refusal
 
     def _current(self) -> tuple[int, int]:
         """Return the store revision, and the index of the entry that is being applied."""
@@ -199,6 +209,13 @@ def _load_attributes(
         MemberId(_MEMBER_ID.unpack(key)[0]): raft_pb2.MemberAttributes.FromString(value)
         for key, value in stored
     }
+
+
+def _plain_puts(operations: list[tuple[int, bytes]]) -> list[tuple[bytes, bytes]] | None:
+    """Return (key, value) of each operation if all are puts without further fields."""
+    if any(kind != OperationKind.PUT for kind, _ in operations):
+        return None
+    return plain_puts(payload for _, payload in operations)
 
 
 _REFUSED_WHEN_CORRUPT = frozenset(

@@ -1,6 +1,6 @@
 """The port to ordered storage: `lmdb_backend` is the adapter, `memory_backend` its twin."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from kvstore.backend.schema import Tree
@@ -17,6 +17,10 @@ class Reader(Protocol):
 
     def get(self, tree: Tree, key: bytes) -> bytes | None:
         """Return the value at `key`, or None."""
+        ...
+
+    def get_many(self, tree: Tree, keys: Iterable[bytes]) -> list[bytes | None]:
+        """Return what `get` returns for each of `keys`: half the cost a key."""
         ...
 
     def scan(
@@ -63,8 +67,16 @@ class WriteTxn(Reader, Protocol):
         """Set `key`, replacing what was there."""
         ...
 
+    def put_many(self, tree: Tree, items: list[tuple[bytes, bytes]]) -> None:
+        """Set each key, as `put` does, in one step."""
+        ...
+
     def append(self, tree: Tree, key: bytes, value: bytes) -> None:
         """Set `key`, which must be above every key of `tree`: cheaper than `put`."""
+        ...
+
+    def append_many(self, tree: Tree, items: list[tuple[bytes, bytes]]) -> None:
+        """Set each key, as `append` does, in one step; they must ascend."""
         ...
 
     def delete(self, tree: Tree, key: bytes) -> bool:

@@ -7,7 +7,7 @@ the page pin of open readers without a word, and the pin is what makes checkpoin
 
 import os
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
@@ -61,6 +61,11 @@ class _LmdbReader:
     def get(self, tree: Tree, key: bytes) -> bytes | None:
         """Return the value at `key`, or None."""
         return self._get(key, None, self._trees[tree])
+
+    def get_many(self, tree: Tree, keys: Iterable[bytes]) -> list[bytes | None]:
+        """Return the value at each of `keys`, or None."""
+        get, database = self._get, self._trees[tree]
+        return [get(key, None, database) for key in keys]
 
     def scan(
         self, tree: Tree, start: bytes = b"", end: bytes | None = None
@@ -165,10 +170,19 @@ class LmdbWriteTxn(_LmdbReader):
         """Set `key`."""
         self._put(key, value, db=self._trees[tree])
 
+    def put_many(self, tree: Tree, items: list[tuple[bytes, bytes]]) -> None:
+        """Set each key."""
+        self._txn.cursor(self._trees[tree]).putmulti(items, dupdata=False)
+
     def append(self, tree: Tree, key: bytes, value: bytes) -> None:
         """Set `key`, the highest of `tree`."""
         appended = self._put(key, value, append=True, db=self._trees[tree])
         assert appended, f"append below the last key of {tree.name}"
+
+    def append_many(self, tree: Tree, items: list[tuple[bytes, bytes]]) -> None:
+        """Set each key, all above the highest of `tree`."""
+        _, appended = self._txn.cursor(self._trees[tree]).putmulti(items, append=True)
+        assert appended == len(items), f"append below the last key of {tree.name}"
 
     def delete(self, tree: Tree, key: bytes) -> bool:
         """Remove `key`."""

@@ -6,7 +6,7 @@ simulations are for: it forgets all commits since the last checkpoint that was m
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from kvstore.backend.backend import KEY_BYTES_MAX, SLICE
 from kvstore.backend.schema import Tree
@@ -114,6 +114,10 @@ class _MemoryReader:
         """Return the value at `key`, or None."""
         return self._trees[tree].get(key)
 
+    def get_many(self, tree: Tree, keys: Iterable[bytes]) -> list[bytes | None]:
+        """Return the value at each of `keys`, or None."""
+        return [self._trees[tree].get(key) for key in keys]
+
     def scan(
         self, tree: Tree, start: bytes = b"", end: bytes | None = None
     ) -> Iterator[tuple[bytes, bytes]]:
@@ -182,10 +186,20 @@ class MemoryWriteTxn(_MemoryReader):
         assert 0 < len(key) <= KEY_BYTES_MAX
         self._changed(tree).put(key, value)
 
+    def put_many(self, tree: Tree, items: list[tuple[bytes, bytes]]) -> None:
+        """Set each key."""
+        for key, value in items:
+            self.put(tree, key, value)
+
     def append(self, tree: Tree, key: bytes, value: bytes) -> None:
         """Set `key`, the highest of `tree`."""
         assert key > self._trees[tree].last_key(), f"append below the last key of {tree.name}"
         self.put(tree, key, value)
+
+    def append_many(self, tree: Tree, items: list[tuple[bytes, bytes]]) -> None:
+        """Set each key, all above the highest of `tree`."""
+        for key, value in items:
+            self.append(tree, key, value)
 
     def delete(self, tree: Tree, key: bytes) -> bool:
         """Remove `key`."""

@@ -7,8 +7,8 @@ Reading order: `history` (the values, and their JSON lines), `verdict`, then a c
 
 * `linearizability`: the search, over `models` (register, list-append, mutex) or `etcd_model` with
   its state, the `keyspace`; `shrink` finds the smallest failing part.
-* `revisions`: the linear-time check of a store that tells its revisions; `real_time` and
-  `store_evidence` are its premises, and `watches` and `leases` rest on its replay.
+* `revisions`: the linear-time check of a store that tells its revisions; `real_time`,
+  `store_evidence` and `silence` are its premises, and `watches` and `leases` rest on its replay.
 * `transactions`: cycles among them; `versions` orders what they wrote, `graph` finds the cycles.
 * `locks`: mutual exclusion and fencing tokens.
 

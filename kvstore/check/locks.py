@@ -64,7 +64,8 @@ class _Releases:
                 case "grant" | "keep_alive" if operation.outcome is Outcome.OK:
                     lease = integer(operation.arguments, "id")
                     ttl = operation.fields.get("ttl", operation.arguments.get("ttl"))
-                    if isinstance(ttl, int | float):
+                    # A keep-alive that finds the lease dead says so by a time of 0.
+                    if isinstance(ttl, int | float) and ttl > 0:
                         end = operation.invoked + ttl
                         self._promised[lease] = max(end, self._promised.get(lease, 0.0))
                 case _:

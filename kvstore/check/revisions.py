@@ -13,7 +13,7 @@ search has to decide.
 
 from collections.abc import Container
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from kvstore.check.etcd_model import explains, keys_of
 from kvstore.check.history import FOREVER, History, Operation, Outcome
@@ -21,6 +21,7 @@ from kvstore.check.json_value import Fields, Json, integer, items, mapping
 from kvstore.check.keyspace import Applied, Effect, Keyspace, agrees, apply
 from kvstore.check.lookahead import Lookahead
 from kvstore.check.real_time import Broken, Knowledge, check_floors, check_members, stale
+from kvstore.check.silence import Silence
 from kvstore.check.store_evidence import (
     REPLAYED,
     WRITES,
@@ -127,6 +128,10 @@ def _judged(history: History) -> tuple["_Check", Broken | _Undecided | None]:
             return check, None
 
 
+_Candidates: TypeAlias = "list[tuple[Operation | Expiry, Applied]]"
+"""Who may have made a revision, and what each would have done."""
+
+
 class _Check:
     def __init__(self, history: History, banned: Container[tuple[int, str]]) -> None:
         """Take a history, and the guesses (revision, writer) that did not fit before."""
@@ -155,6 +160,7 @@ class _Check:
         self.guessed_from = FOREVER
         """The first revision whose writer is a guess."""
         self._lookahead: Lookahead | None = None
+        self._silence = Silence(history)
         self._touched = _touched_by(self._unknown, self._expiries)
 
     def run(self) -> None:
@@ -274,6 +280,7 @@ class _Check:
                 *([f"{witness.by} was told revision {witness.revision}"] if witness else []),
                 *(f"{sights[0].by} saw it change {key!r}" for key, sights in sorted(seen.items())),
             )
+        found = self._undenied(revision, found)
         chosen, applied = found[0]
         if any(not _interchangeable(chosen, other) for other, _ in found[1:]):
             self.guessed_from = min(self.guessed_from, revision)
@@ -292,6 +299,30 @@ class _Check:
             (at if chosen in at else self._unknown).remove(chosen)
             self.placed += 1
         return applied
+
+    def _undenied(self, revision: int, found: _Candidates) -> _Candidates:
+        """Return the candidates that no watch denies by its silence; the only one is believed.
+
+        Raises:
+            Broken: whichever it was, a watch ought to have been told.
+        """
+        if len(found) == 1:
+            return found
+        denials = [self._silence.denies(revision, applied.effects) for _, applied in found]
+        undenied = [pair for pair, denial in zip(found, denials, strict=True) if denial is None]
+        if undenied:
+            return undenied
+        if self.guessed_from != FOREVER:
+            return found
+        raise Broken(
+            f"watch {denials[0]} was not told of revision {revision}, whoever made it",
+            [],
+            *(
+                f"{_name(candidate)} would have changed {effect.key!r}: watch {denial}"
+                for (candidate, applied), denial in zip(found, denials, strict=True)
+                for effect in applied.effects
+            ),
+        )
 
     def _as_writer(self, candidate: Operation | Expiry, revision: int) -> Applied | None:
         """Return what the candidate would have done; None if it cannot have made `revision`."""

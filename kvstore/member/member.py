@@ -35,7 +35,7 @@ from kvstore.member.config import MemberConfig
 from kvstore.member.forwarding import Relay
 from kvstore.member.guarded import GuardedScheduler, GuardedWorker
 from kvstore.member.ports import PeerLinks, Scheduler, Worker
-from kvstore.member.proposals import Done, Proposals
+from kvstore.member.proposals import Done, DoneEach, Proposals
 from kvstore.member.reads import Read, Reads
 from kvstore.mvcc import Changes, ReadView
 from kvstore.raft.consensus import Consensus, ConsensusHost, Entry, EntryKind, Membership, Role
@@ -135,16 +135,24 @@ class Member(ConsensusHost):
 
         `is_leaders`: it follows from what this leader knows, and is not to reach the next one.
         """
+        self.propose_each(
+            kind, [payload], lambda _, outcomes: done(outcomes[0]), is_leaders=is_leaders
+        )
+
+    def propose_each(
+        self, kind: int, payloads: list[bytes], done: DoneEach, *, is_leaders: bool = False
+    ) -> None:
+        """Put requests that came together through the log, as `propose` does for each."""
         if self._failure is not None:
-            done(Stopped())
+            done(0, [Stopped()] * len(payloads))
             return
         try:
             if self._is_overloaded:
                 raise TooManyRequests  # noqa: TRY301 - both refusals are answered below
             deadline = self.clock.monotonic() + self.config.request_timeout_s
-            self._proposals.add(kind, payload, done, deadline=deadline, is_leaders=is_leaders)
+            self._proposals.add(kind, payloads, done, deadline=deadline, is_leaders=is_leaders)
         except TooManyRequests as refusal:
-            done(refusal)
+            done(0, [refusal] * len(payloads))
             return
         self.schedule_turn()
 

@@ -28,22 +28,34 @@ from kvstore.base.ids import MemberId
 from kvstore.base.limits import Limits
 
 Done = Callable[[Outcome], None]
+DoneEach = Callable[[int, Sequence[Outcome]], None]
+"""Called with a number and outcomes: those of the requests that were added, from this one on."""
 
-_new = tuple.__new__
-"""Half the time of calling the class, on the path of every request."""
 
+class _Requests(NamedTuple):
+    """Requests of one kind that arrived together; they may be answered in parts."""
 
-class _Request(NamedTuple):
     kind: int
-    payload: bytes
-    done: Done
+    payloads: list[bytes]
+    done: DoneEach
+    first: int
+    """The number of the first payload, as `done` counts."""
     deadline: float
-    is_leaders: bool = False
+    is_leaders: bool
     """Whether only a leader may ask for it, from what it alone knows."""
+
+    def fail(self, error: RpcError) -> None:
+        """Answer each with `error`."""
+        self.done(self.first, [error] * len(self.payloads))
+
+    def split(self, count: int) -> "tuple[_Requests, _Requests]":
+        """Return the first `count` of them, and the others."""
+        rest = self._replace(payloads=self.payloads[count:], first=self.first + count)
+        return self._replace(payloads=self.payloads[:count]), rest
 
 
 class _Batch(NamedTuple):
-    requests: list[_Request]
+    requests: list[_Requests]
     sent_to: MemberId
 
 
@@ -54,7 +66,7 @@ class Proposals:
         self._member = member
         self._incarnation = incarnation
         self._limits = limits
-        self._waiting: deque[_Request] = deque()
+        self._waiting: deque[_Requests] = deque()
         self._waiting_bytes = 0
         self._sequence = 0
         self._sent: dict[int, _Batch] = {}
@@ -70,17 +82,23 @@ class Proposals:
         return len(self._sent)
 
     def add(
-        self, kind: int, payload: bytes, done: Done, *, deadline: float, is_leaders: bool = False
+        self,
+        kind: int,
+        payloads: list[bytes],
+        done: DoneEach,
+        *,
+        deadline: float,
+        is_leaders: bool = False,
     ) -> None:
-        """Take a request; `done` is called once with its outcome, at `deadline` at the latest.
+        """Take requests; `done` is called once for each, at `deadline` at the latest.
 
         Raises:
             TooManyRequests: more bytes wait than the limit allows.
         """
         if self._waiting_bytes > self._limits.forwarded_bytes_max:
             raise TooManyRequests
-        self._waiting.append(_new(_Request, (kind, payload, done, deadline, is_leaders)))
-        self._waiting_bytes += len(payload)
+        self._waiting.append(_Requests(kind, payloads, done, 0, deadline, is_leaders))
+        self._waiting_bytes += sum(map(len, payloads))
 
     def take_batch(self, sent_to: MemberId, *, room: int) -> bytes | None:
         """Pack waiting requests into a batch for `sent_to`, at least one, as far as they fit."""
@@ -88,18 +106,30 @@ class Proposals:
         if not waiting:
             return None
         room -= BATCH_OVERHEAD_BYTES
-        requests: list[_Request] = []
-        while waiting and len(requests) < self._limits.entry_operations_max:
-            size = len(waiting[0].payload) + OPERATION_OVERHEAD_BYTES
-            if requests and size > room:
-                break
-            room -= size
-            requests.append(waiting.popleft())
-        self._waiting_bytes -= sum(len(request.payload) for request in requests)
+        operations_left = self._limits.entry_operations_max
+        taken: list[_Requests] = []
+        while waiting and operations_left > 0:
+            requests = waiting[0]
+            fitting = _fitting(requests.payloads[:operations_left], room)
+            if fitting == 0 and not taken:
+                fitting = 1
+            if fitting < len(requests.payloads):
+                if fitting == 0:
+                    break
+                requests, waiting[0] = requests.split(fitting)
+                room = 0
+            else:
+                waiting.popleft()
+            taken.append(requests)
+            operations_left -= fitting
+            size = sum(map(len, requests.payloads))
+            self._waiting_bytes -= size
+            room -= size + fitting * OPERATION_OVERHEAD_BYTES
         self._sequence += 1
-        self._sent[self._sequence] = _Batch(requests, sent_to)
+        self._sent[self._sequence] = _Batch(taken, sent_to)
         batch_id = BatchId(self._member, self._incarnation, self._sequence)
-        return encode_batch(batch_id, [(request.kind, request.payload) for request in requests])
+        operations = [(one.kind, payload) for one in taken for payload in one.payloads]
+        return encode_batch(batch_id, operations)
 
     def is_own(self, batch_id: BatchId) -> bool:
         """Whether this life of this member collected the batch."""
@@ -112,34 +142,37 @@ class Proposals:
         batch = self._sent.pop(batch_id.sequence, None)
         if batch is None:
             return
-        for request, outcome in zip(batch.requests, outcomes, strict=True):
-            request.done(outcome)
+        end = 0
+        for requests in batch.requests:
+            start, end = end, end + len(requests.payloads)
+            requests.done(requests.first, outcomes[start:end])
+        assert end == len(outcomes), "a batch was answered with another number of outcomes"
 
     def refused(self, sequence: int) -> None:
         """The batch was certainly not appended anywhere: its requests may be sent in a new one."""
         batch = self._sent.pop(sequence, None)
         if batch is not None:
             self._waiting.extendleft(reversed(batch.requests))
-            self._waiting_bytes += sum(len(request.payload) for request in batch.requests)
+            self._waiting_bytes += sum(map(_payload_bytes, batch.requests))
 
     def reject(self, sequence: int, error: RpcError) -> None:
         """The batch was certainly not appended, and its requests are refused with `error`."""
         batch = self._sent.pop(sequence, None)
         if batch is not None:
-            for request in batch.requests:
-                request.done(error)
+            for requests in batch.requests:
+                requests.fail(error)
 
     def withdraw(self) -> None:
         """Refuse what only a leader may ask for and is in no log yet: this member leads no more."""
-        if not any(request.is_leaders for request in self._waiting):
+        if not any(requests.is_leaders for requests in self._waiting):
             return
         waiting, self._waiting = self._waiting, deque()
-        for request in waiting:
-            if request.is_leaders:
-                self._waiting_bytes -= len(request.payload)
-                request.done(NotLeader())
+        for requests in waiting:
+            if requests.is_leaders:
+                self._waiting_bytes -= _payload_bytes(requests)
+                requests.fail(NotLeader())
             else:
-                self._waiting.append(request)
+                self._waiting.append(requests)
 
     def lose(self, error: type[OutcomeUnknown], *, sent_to: MemberId | None = None) -> None:
         """Give up the batches sent to `sent_to` (default: all): their outcome is unknown now."""
@@ -149,21 +182,21 @@ class Proposals:
             if sent_to is None or batch.sent_to == sent_to
         ]
         for sequence in lost:
-            for request in self._sent.pop(sequence).requests:
-                request.done(error())
+            for requests in self._sent.pop(sequence).requests:
+                requests.fail(error())
 
     def expire(self, now: float) -> None:
         """Answer what has waited until its deadline; a sent request may still take effect."""
         while self._waiting and self._waiting[0].deadline <= now:
-            request = self._waiting.popleft()
-            self._waiting_bytes -= len(request.payload)
-            request.done(ProposalTimedOut())
+            requests = self._waiting.popleft()
+            self._waiting_bytes -= _payload_bytes(requests)
+            requests.fail(ProposalTimedOut())
         late = [
             sequence for sequence, batch in self._sent.items() if batch.requests[-1].deadline <= now
         ]
         for sequence in late:
-            for request in self._sent.pop(sequence).requests:
-                request.done(ProposalTimedOut())
+            for requests in self._sent.pop(sequence).requests:
+                requests.fail(ProposalTimedOut())
 
     def fail_all(self, error: RpcError) -> None:
         """Answer everything with `error`, because this member stops."""
@@ -171,7 +204,22 @@ class Proposals:
         sent, self._sent = self._sent, {}
         self._waiting_bytes = 0
         for batch in sent.values():
-            for request in batch.requests:
-                request.done(error)
-        for request in waiting:
-            request.done(error)
+            for requests in batch.requests:
+                requests.fail(error)
+        for requests in waiting:
+            requests.fail(error)
+
+
+def _payload_bytes(requests: _Requests) -> int:
+    return sum(map(len, requests.payloads))
+
+
+def _fitting(payloads: list[bytes], room: int) -> int:
+    """Return how many of `payloads`, from the first on, fit into `room` bytes of a batch."""
+    if sum(map(len, payloads)) + len(payloads) * OPERATION_OVERHEAD_BYTES <= room:
+        return len(payloads)
+    for count, payload in enumerate(payloads):
+        room -= len(payload) + OPERATION_OVERHEAD_BYTES
+        if room < 0:
+            return count
+    return len(payloads)

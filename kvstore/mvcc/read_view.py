@@ -1,12 +1,15 @@
 """Reading the keyspace as it was at one commit."""
 
+from collections.abc import Sequence
+
 from kvstore.backend.backend import ReadTxn
+from kvstore.backend.schema import KEYS
 from kvstore.base.errors import Compacted, FutureRevision
 from kvstore.base.key_range import KeyRange
 from kvstore.mvcc.event import Changes, Previous
 from kvstore.mvcc.hash import HashSlices, hash_slices
 from kvstore.mvcc.history import changes, point_read
-from kvstore.mvcc.layout import HEAD_BYTES, LIVE, get_head
+from kvstore.mvcc.layout import CHUNK_BYTES, HEAD_BYTES, LIVE, get_head
 from kvstore.mvcc.range import RangeQuery, RangeResult, RangeSlices, range_slices, run_range
 
 
@@ -30,6 +33,15 @@ class ReadView:
         if head is None or head[0] != LIVE:
             return None
         return head[HEAD_BYTES:]
+
+    def key_values(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Return `key_value` of each of `keys`."""
+        if max(map(len, keys)) >= CHUNK_BYTES:
+            return [self.key_value(key) for key in keys]
+        return [
+            None if head is None or head[0] != LIVE else head[HEAD_BYTES:]
+            for head in self._txn.get_many(KEYS, keys)
+        ]
 
     def range(self, query: RangeQuery) -> RangeResult:
         """Execute a range at once.

@@ -4,7 +4,7 @@ A handler is a plain function. It may answer at once or keep the call and answer
 task or future stands behind a call. Answers of one turn leave in one write a connection.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, Protocol
@@ -39,6 +39,30 @@ class UnaryCall(Protocol):
 
     def fail(self, code: int, text: str) -> None:
         """End the call with a gRPC status other than OK."""
+        ...
+
+
+class UnaryCalls(Protocol):
+    """Unary rpcs of one method that arrived together, with the same metadata.
+
+    Each costs a fraction of what a call by itself does.
+    """
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """What each of them has; see `UnaryCall`."""
+        ...
+
+    def one(self, index: int) -> UnaryCall:
+        """Return one of them, to be answered by itself."""
+        ...
+
+    def reply_each(self, first: int, messages: Sequence[bytes]) -> None:
+        """End the calls from `first` on with OK, each with its message."""
+        ...
+
+    def fail(self, code: int, text: str) -> None:
+        """End all that have not been answered with a status other than OK."""
         ...
 
 
@@ -106,6 +130,8 @@ class UnaryMethod(NamedTuple):
     """A route to a unary handler, called with the call and the request's bytes."""
 
     handle: Callable[[UnaryCall, bytes], None]
+    handle_each: Callable[[UnaryCalls, list[bytes]], None] | None = None
+    """The same for calls that arrived together, and their requests."""
     shape: MethodShape = MethodShape.UNARY
 
 

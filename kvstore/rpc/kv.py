@@ -1,14 +1,15 @@
 """The KV service: Range, Put, DeleteRange, Txn, Compact (rpc.proto KV)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import cast
 
 from google.protobuf.message import DecodeError
 
 from kvstore.apply import Outcome, Reply
 from kvstore.apply.command import OperationKind
 from kvstore.apply.reply import range_body
-from kvstore.apply.requests import decode_put, plain_put, plain_range_key, range_query
+from kvstore.apply.requests import decode_put, plain_puts, plain_range_key, range_query
 from kvstore.apply.txn import read_txn
 from kvstore.base.errors import RequestTooLarge, RpcError
 from kvstore.base.key_range import KeyRange
@@ -16,7 +17,7 @@ from kvstore.member import Housekeeping, Member
 from kvstore.mvcc import RangeQuery, RangeResult, RangeTail
 from kvstore.rpc import kv_checks
 from kvstore.rpc.access import AccessControl, Need
-from kvstore.rpc.call import Method, UnaryCall
+from kvstore.rpc.call import Method, UnaryCall, UnaryCalls
 from kvstore.rpc.header import ResponseHeaders
 from kvstore.rpc.pipeline import Pipeline, malformed
 from kvstore.rpc.quota import Quota
@@ -55,8 +56,8 @@ class KvService:
         unary = self._pipeline.unary
         return {
             # A learner serves serializable ranges only: `_range` looks for itself.
-            "/etcdserverpb.KV/Range": unary(self._range, on_learner=True),
-            "/etcdserverpb.KV/Put": unary(self._put),
+            "/etcdserverpb.KV/Range": unary(self._range, self._range_each, on_learner=True),
+            "/etcdserverpb.KV/Put": unary(self._put, self._put_each),
             "/etcdserverpb.KV/DeleteRange": unary(self._delete_range),
             "/etcdserverpb.KV/Txn": unary(self._txn),
             "/etcdserverpb.KV/Compact": unary(self._compact, needs=Need.ROOT),
@@ -97,6 +98,35 @@ class KvService:
             return
         call.reply(b"".join((header, _KVS_TAG, encode_varint(len(stored)), stored, _COUNT_ONE)))
 
+    def _range_each(self, calls: UnaryCalls, raw: list[bytes]) -> None:
+        """Take ranges that came together: those of one key need no other look at the request."""
+        keys = [plain_range_key(message) for message in raw]
+        if None in keys:
+            _one_by_one(calls, raw, self._range)
+            return
+        self._pipeline.check_voter()
+        self._member.read(partial(self._reply_keys, calls, cast("list[bytes]", keys)))
+
+    def _reply_keys(self, calls: UnaryCalls, keys: list[bytes], error: RpcError | None) -> None:
+        if error is not None:
+            calls.fail(error.code, error.message)
+            return
+        if self._member.machine.auth.is_enabled:  # since they came
+            for index, key in enumerate(keys):
+                self._reply_key(calls.one(index), key, None)
+            return
+        view = self._member.view()
+        header = self._headers.field(view.revision, self._member.consensus.term)
+        calls.reply_each(
+            0,
+            [
+                header
+                if stored is None
+                else b"%b\x12%b%b\x20\x01" % (header, encode_varint(len(stored)), stored)
+                for stored in view.key_values(keys)
+            ],
+        )
+
     def _reply_range(self, call: UnaryCall, query: RangeQuery, error: RpcError | None) -> None:
         if error is not None:
             call.fail(error.code, error.message)
@@ -117,18 +147,31 @@ class KvService:
     # --- writes
 
     def _put(self, call: UnaryCall, raw: bytes) -> None:
-        plain = plain_put(raw)
-        if plain is not None:
-            key, value = plain
-            self._quota.check(kv_checks.PUT_COST_BYTES + len(key) + len(value))
-        else:
-            try:
-                request = decode_put(raw)
-            except DecodeError as error:
-                raise malformed(error) from error
-            self._quota.check(kv_checks.PUT_COST_BYTES + len(request.key) + len(request.value))
-            kv_checks.check_put(request)
+        try:
+            request = decode_put(raw)
+        except DecodeError as error:
+            raise malformed(error) from error
+        self._quota.check(kv_checks.PUT_COST_BYTES + len(request.key) + len(request.value))
+        kv_checks.check_put(request)
         self._propose(OperationKind.PUT, call, raw)
+
+    def _put_each(self, calls: UnaryCalls, raw: list[bytes]) -> None:
+        """Take puts that came together: those of the plain shape need no check one by one."""
+        longest = max(map(len, raw)) + _PROPOSAL_OVERHEAD_BYTES
+        if longest > self._limits.request_bytes_max or plain_puts(raw) is None:
+            _one_by_one(calls, raw, self._put)
+            return
+        self._quota.check(kv_checks.PUT_COST_BYTES * len(raw) + sum(map(len, raw)))
+        self._member.propose_each(OperationKind.PUT, raw, partial(self._finish_puts, calls))
+
+    def _finish_puts(self, calls: UnaryCalls, first: int, outcomes: Sequence[Outcome]) -> None:
+        revisions = [outcome.revision for outcome in outcomes if isinstance(outcome, Reply)]
+        if len(revisions) == len(outcomes):
+            headers = self._headers.fields(revisions, self._member.consensus.term)
+            calls.reply_each(first, headers)
+            return
+        for index, outcome in enumerate(outcomes, first):
+            self._finish(calls.one(index), outcome)
 
     def _delete_range(self, call: UnaryCall, raw: bytes) -> None:
         kv_checks.parse_delete_range(raw)
@@ -196,6 +239,18 @@ class KvService:
             self._housekeeping.when_removed(partial(self._finish, call, outcome))
         else:
             self._finish(call, outcome)
+
+
+def _one_by_one(
+    calls: UnaryCalls, messages: list[bytes], handle: Callable[[UnaryCall, bytes], None]
+) -> None:
+    """Handle each call by itself."""
+    for index, message in enumerate(messages):
+        call = calls.one(index)
+        try:
+            handle(call, message)
+        except RpcError as error:
+            call.fail(error.code, error.message)
 
 
 _PAGE_KEYS = 1000

@@ -12,9 +12,17 @@ from kvstore.base.errors import (
     RpcError,
 )
 from kvstore.rpc.access import AccessControl, Need
-from kvstore.rpc.call import StreamCall, StreamHandler, StreamMethod, UnaryCall, UnaryMethod
+from kvstore.rpc.call import (
+    StreamCall,
+    StreamHandler,
+    StreamMethod,
+    UnaryCall,
+    UnaryCalls,
+    UnaryMethod,
+)
 
 Handler = Callable[[UnaryCall, bytes], None]
+HandlerOfMany = Callable[[UnaryCalls, list[bytes]], None]
 
 
 class Gatekeeper(Protocol):
@@ -35,9 +43,19 @@ class Pipeline:
         self._access = access
 
     def unary(
-        self, handle: Handler, *, on_learner: bool = False, needs: Need = Need.NOTHING
+        self,
+        handle: Handler,
+        handle_each: HandlerOfMany | None = None,
+        *,
+        on_learner: bool = False,
+        needs: Need = Need.NOTHING,
     ) -> UnaryMethod:
-        """Return `handle` behind the checks; what it raises becomes the call's status."""
+        """Return `handle` behind the checks; what it raises becomes the call's status.
+
+        `handle_each` does the same for calls that arrived together, while nobody is asked who they
+        are; such a method needs nothing.
+        """
+        assert handle_each is None or needs is Need.NOTHING
 
         def checked(call: UnaryCall, message: bytes) -> None:
             try:
@@ -50,7 +68,21 @@ class Pipeline:
             except RpcError as error:
                 call.fail(error.code, error.message)
 
-        return UnaryMethod(checked)
+        if handle_each is None:
+            return UnaryMethod(checked)
+
+        def checked_each(calls: UnaryCalls, messages: list[bytes]) -> None:
+            if self._access is not None and self._access.is_on:
+                for index, message in enumerate(messages):
+                    checked(calls.one(index), message)
+                return
+            try:
+                self.check(calls.metadata, on_learner=on_learner)
+                handle_each(calls, messages)
+            except RpcError as error:
+                calls.fail(error.code, error.message)
+
+        return UnaryMethod(checked, checked_each)
 
     def stream(
         self, open_: Callable[[StreamCall], StreamHandler], *, needs: Need = Need.NOTHING

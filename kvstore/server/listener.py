@@ -78,7 +78,7 @@ class Listener:
         self.message_bytes_max = limits.request_bytes_max + limits.request_overhead_bytes
         self.routes = Routes(
             {
-                path: UnaryRoute(method.handle)
+                path: UnaryRoute(method.handle, method.handle_each)
                 if isinstance(method, UnaryMethod)
                 else StreamRoute(method.open)
                 for path, method in routes.items()

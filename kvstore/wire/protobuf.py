@@ -44,17 +44,25 @@ def _encode_varint_slowly(value: int) -> bytes:
 
 # Nearly every length and tag is below this bound, and two look-ups make any revision below 2^28:
 # a tenth of the loop's cost.
-_SMALL_VARINTS = tuple(_encode_varint_slowly(value) for value in range(_SMALL))
+SMALL_VARINTS = tuple(_encode_varint_slowly(value) for value in range(_SMALL))
+"""The varints of values below 2^14, by value."""
 _LOW_HALVES = tuple(bytes((value & 0x7F | 0x80, value >> 7 | 0x80)) for value in range(_SMALL))
 
 
 def encode_varint(value: int) -> bytes:
     """Return `value` as a varint; a negative one as int64, in ten bytes."""
     if 0 <= value < _SMALL:
-        return _SMALL_VARINTS[value]
+        return SMALL_VARINTS[value]
     if 0 < value < _SMALL * _SMALL:
-        return _LOW_HALVES[value & _SMALL - 1] + _SMALL_VARINTS[value >> 14]
+        return _LOW_HALVES[value & _SMALL - 1] + SMALL_VARINTS[value >> 14]
     return _encode_varint_slowly(value & _UINT64_MASK)
+
+
+def encode_varints(values: range) -> list[bytes]:
+    """Return the varints of consecutive values: a third of the cost of one after the other."""
+    if not values or values[0] < _SMALL or values[-1] >= _SMALL * _SMALL:
+        return [encode_varint(value) for value in values]
+    return [_LOW_HALVES[value & _SMALL - 1] + SMALL_VARINTS[value >> 14] for value in values]
 
 
 def decode_varint(data: bytes, position: int) -> tuple[int, int]:

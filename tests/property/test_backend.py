@@ -60,9 +60,9 @@ class BackendMachine(RuleBasedStateMachine):
     @rule(tree=TREES, first=st.integers(0, 400), number=st.integers(1, 400))
     def put_many(self, tree: Tree, first: int, number: int) -> None:
         txn = self.writer()
-        for index in range(first, first + number):
-            txn.put(tree, b"%03d" % index, b"%d" % number)
-            self.written[tree][b"%03d" % index] = b"%d" % number
+        items = [(b"%03d" % index, b"%d" % number) for index in range(first, first + number)]
+        txn.put_many(tree, items)
+        self.written[tree] |= dict(items)
 
     @rule(tree=TREES, value=st.binary(max_size=5000))
     def append(self, tree: Tree, value: bytes) -> None:
@@ -72,6 +72,22 @@ class BackendMachine(RuleBasedStateMachine):
         if len(last) < KEY_BYTES_MAX:
             self.writer().append(tree, last + b"\x00", value)
             self.written[tree][last + b"\x00"] = value
+
+    @rule(tree=TREES, number=st.integers(1, 300))
+    def append_many(self, tree: Tree, number: int) -> None:
+        txn = self.writer()
+        last = max(self.written[tree], default=b"")
+        if len(last) < KEY_BYTES_MAX - 2:
+            items = [(last + b"\x00%c%c" % divmod(index, 256), b"v") for index in range(number)]
+            txn.append_many(tree, items)
+            self.written[tree] |= dict(items)
+            with pytest.raises(AssertionError):
+                txn.append_many(tree, items[-1:])
+
+    @rule(tree=TREES, keys=st.lists(KEYS, max_size=5))
+    def get_many(self, tree: Tree, keys: list[bytes]) -> None:
+        found = self.writer().get_many(tree, keys)
+        assert found == [self.written[tree].get(key) for key in keys]
 
     @rule(tree=TREES, key=KEYS)
     def append_below(self, tree: Tree, key: bytes) -> None:

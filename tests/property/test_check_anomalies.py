@@ -81,3 +81,15 @@ def test_every_anomaly_finds_a_place_and_is_rejected() -> None:
                     if found == 3:
                         break
             assert found == 3, f"{anomaly.__name__} found {found} places"
+
+
+def test_a_skipped_expiry_is_seen_though_another_lease_may_have_ended() -> None:
+    """Both leases had keys that the watch covers: it should have been told of either."""
+    random = Random(15851)
+    shape = replace(worlds.shape(random), unknown=0)
+    found = anomalies.inject(random, WORLDS["watches"][0](random, shape), anomalies.WATCH)
+    assert found is not None
+    assert found[0] == "skipped_event"
+    report = check(found[1])
+    assert report.verdict is Verdict.VIOLATED, report.text
+    assert "was not told of revision 4, whoever made it" in report.text

@@ -151,9 +151,9 @@ class ApiTwin:
         if kind is PatchKind.JSON:
             new = patches.json_patch(old, patch)
         else:
-            assert kind is PatchKind.MERGE, "the twin has no strategic merge"
             self._check_version(ref, old, patch)
-            new = patches.merge_patch(old, patch)
+            is_strategic = kind is PatchKind.STRATEGIC
+            new = (_strategic if is_strategic else patches.merge_patch)(old, patch)
         return self._answer(self._change(ref, old, new, subresource), is_lost=is_lost)
 
     async def delete(self, ref: Ref, options: DeleteOptions = ANYHOW) -> None:
@@ -302,6 +302,19 @@ class ApiTwin:
         del collection.objects[key_of(value)]
         collection.log.append((self.version, WatchEvent(WatchEventType.DELETED, gone)))
         self.writes.append((verb, resource.plural, key_of(value)))
+
+
+def _strategic(old: JsonObject, patch: JsonObject) -> JsonObject:
+    """Merge as far as controllers need it: conditions by type, everything else as a merge patch."""
+    news = member(patch, "status", "conditions") or []
+    merged = patches.merge_patch(old, patch)
+    if news:
+        types = [one["type"] for one in news]
+        kept = [
+            one for one in member(old, "status", "conditions") or [] if one["type"] not in types
+        ]
+        merged = {**merged, "status": {**merged["status"], "conditions": [*kept, *news]}}
+    return dict(merged)
 
 
 def _is_done(value: JsonObject) -> bool:

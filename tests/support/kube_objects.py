@@ -1,37 +1,39 @@
-"""Objects of Kubernetes' kinds, drawn from their schemas."""
+"""Pods and nodes in few words."""
 
 from typing import Any
 
-from hypothesis import strategies as st
-
-from cluster.kube_api.schema import Form, Schema
-
-TEXT = st.text("abcxyz01-", max_size=4)
-_SCALARS: dict[Form, st.SearchStrategy[Any]] = {
-    Form.STRING: TEXT,
-    Form.BYTES: st.sampled_from(["", "YQ==", "AAECAw=="]),
-    Form.INTEGER: st.integers(-3, 1000),
-    Form.NUMBER: st.sampled_from([0, 1.5, -2.25]),
-    Form.BOOLEAN: st.booleans(),
-    Form.TIME: st.sampled_from(["2026-01-02T03:04:05Z", "1999-12-31T23:59:59Z"]),
-    Form.MICRO_TIME: st.sampled_from(["2026-01-02T03:04:05.678901Z"]),
-    Form.QUANTITY: st.sampled_from(["0", "500m", "1Gi", "3"]),
-    Form.INT_OR_STRING: st.integers(0, 9) | TEXT,
-    Form.RAW: st.none() | st.dictionaries(TEXT, st.integers(0, 9), max_size=2),
-}
+from cluster.kube_api.objects import JsonObject
 
 
-@st.composite
-def values(draw: st.DrawFn, schema: Schema, depth: int = 9) -> Any:
-    """Draw a value that a schema allows, the emptier the deeper."""
-    if schema.form is Form.STRUCT:
-        names = sorted(schema.properties)
-        chosen = draw(st.lists(st.sampled_from(names), max_size=min(depth, 4), unique=True))
-        return {name: draw(values(schema.properties[name], depth - 1)) for name in chosen}
-    if schema.form is Form.LIST:
-        size = draw(st.integers(0, min(depth, 2)))
-        return [draw(values(schema.items, depth - 1)) for _ in range(size)]
-    if schema.form is Form.MAP:
-        keys = draw(st.lists(TEXT, max_size=min(depth, 2), unique=True))
-        return {key: draw(values(schema.values, depth - 1)) for key in keys}
-    return draw(_SCALARS[schema.form])
+def node(
+    name: str, *, cpu: str = "4", memory: str = "8Gi", pods: str = "110", **more: Any
+) -> JsonObject:
+    """Return a node; `labels`, `taints` and `unschedulable` may be said, too."""
+    labels = {"kubernetes.io/hostname": name, **more.pop("labels", {})}
+    spec = {key: more.pop(key) for key in ("taints", "unschedulable") if key in more}
+    assert not more, more
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name, "labels": labels},
+        "spec": spec,
+        "status": {"allocatable": {"cpu": cpu, "memory": memory, "pods": pods}},
+    }
+
+
+def pod(name: str, *, namespace: str = "default", **spec: Any) -> JsonObject:
+    """Return a pod of one container; `cpu`, `memory`, `labels`, `host_port` are for short."""
+    requests = {key: spec.pop(key) for key in ("cpu", "memory") if key in spec}
+    labels = spec.pop("labels", {})
+    container: JsonObject = {"name": "c", "image": "i"}
+    if requests:
+        container["resources"] = {"requests": requests}
+    if "host_port" in spec:
+        port = spec.pop("host_port")
+        container["ports"] = [{"containerPort": port, "hostPort": port, "protocol": "TCP"}]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace, "labels": labels, "uid": f"uid-{name}"},
+        "spec": {"containers": [container], **spec},
+    }

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
-from cluster.controllers.environment import Environment
 from cluster.informer.api import ApiError, Unreachable, WatchEventType
 from cluster.informer.controller import Controller
+from cluster.informer.environment import Environment
 from cluster.informer.informers import Handler
 from cluster.informer.resources import PODS
 from cluster.informer.store import Change, Store, key_of

@@ -3,11 +3,11 @@
 A call outlives its stream harmlessly: once the client has gone, answers are dropped here.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from kvstore.wire.grpc.metadata import metadata_of, timeout_s
-from kvstore.wire.grpc.replies import send_message, send_reply, send_status
+from kvstore.wire.grpc.replies import send_message, send_replies, send_reply, send_status
 from kvstore.wire.http2.sender import Sender
 from kvstore.wire.http2.stream import Stream
 
@@ -54,6 +54,35 @@ class UnaryCall:
         assert code, "a unary call that succeeds has a message"
         if self.is_open:
             send_status(self._sender, self._stream, code, text)
+
+
+class UnaryCalls:
+    """Unary rpcs of one connection that arrived together, all with the same head."""
+
+    __slots__ = ("_rpc", "_sender", "_streams")
+
+    def __init__(self, sender: Sender, streams: list[Stream], rpc: "Rpc") -> None:
+        self._sender = sender
+        self._streams = streams
+        self._rpc = rpc
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """Request metadata; shared with other calls, so not to be changed."""
+        return self._rpc.metadata
+
+    def one(self, index: int) -> UnaryCall:
+        """Return one of them, to be answered by itself."""
+        return UnaryCall(self._sender, self._streams[index], self._rpc)
+
+    def reply_each(self, first: int, messages: Sequence[bytes]) -> None:
+        """End the calls from `first` on with OK, each with its message."""
+        send_replies(self._sender, self._streams[first : first + len(messages)], messages)
+
+    def fail(self, code: int, text: str) -> None:
+        """End all that have not been answered with a status other than OK."""
+        for index in range(len(self._streams)):
+            self.one(index).fail(code, text)
 
 
 class StreamCall:
@@ -128,6 +157,8 @@ class UnaryRoute(NamedTuple):
     """Serves a method with one request and one reply."""
 
     handle: Callable[[UnaryCall, bytes], None]
+    handle_each: Callable[[UnaryCalls, list[bytes]], None] | None = None
+    """The same for calls that arrived together, if that is cheaper."""
 
 
 class StreamRoute(NamedTuple):

@@ -1,6 +1,7 @@
 """From requests to calls: finds the method, refuses what gRPC refuses with grpc-go's texts."""
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 from kvstore.base.errors import Code
 from kvstore.wire.grpc.calls import (
@@ -10,9 +11,10 @@ from kvstore.wire.grpc.calls import (
     StreamHandler,
     StreamRoute,
     UnaryCall,
+    UnaryCalls,
     UnaryRoute,
 )
-from kvstore.wire.grpc.framing import PREFIX_BYTES, BadMessage, MessageReader
+from kvstore.wire.grpc.framing import PREFIX, PREFIX_BYTES, BadMessage, MessageReader
 from kvstore.wire.grpc.metadata import BadMetadata
 from kvstore.wire.grpc.replies import send_status
 from kvstore.wire.http2.request_head import RequestHead
@@ -82,24 +84,26 @@ class Dispatcher:
         head.route = rpc
         head.takes_whole = type(rpc.route) is UnaryRoute
 
-    def whole(self, stream: Stream, head: RequestHead, body: bytes) -> None:
-        """Serve a request that arrived in one piece."""
+    def whole(self, head: RequestHead, streams: list[Stream], bodies: list[bytes]) -> None:
+        """Serve requests that arrived together, each in one piece."""
         rpc = head.route
-        if (
-            type(rpc) is Rpc
-            and type(rpc.route) is UnaryRoute
-            and len(body) >= PREFIX_BYTES
-            and body[0] == 0
-            and int.from_bytes(body[1:5], "big") == len(body) - PREFIX_BYTES
-            and len(body) - PREFIX_BYTES <= self._message_bytes_max
-        ):
-            rpc.route.handle(UnaryCall(self._sender, stream, rpc), body[PREFIX_BYTES:])
-            return
-        stream.consumer = consumer = self.open(stream, head)
-        if body:
-            consumer.data(body)
-        if stream.is_open:
-            consumer.ended()
+        if type(rpc) is Rpc and type(rpc.route) is UnaryRoute:
+            messages = _messages(bodies, self._message_bytes_max)
+            handle_each = rpc.route.handle_each
+            if messages is not None and handle_each is not None and len(streams) > 1:
+                handle_each(UnaryCalls(self._sender, streams, rpc), messages)
+                return
+            if messages is not None:
+                handle = rpc.route.handle
+                for stream, message in zip(streams, messages, strict=True):
+                    handle(UnaryCall(self._sender, stream, rpc), message)
+                return
+        for stream, body in zip(streams, bodies, strict=True):
+            stream.consumer = consumer = self.open(stream, head)
+            if body:
+                consumer.data(body)
+            if stream.is_open:
+                consumer.ended()
 
     def open(self, stream: Stream, head: RequestHead) -> Consumer:
         """Serve a request whose body may follow."""
@@ -124,6 +128,22 @@ class Dispatcher:
             http_status=refusal.http_status,
         )
         return _NOBODY
+
+
+def _messages(bodies: list[bytes], bytes_max: int) -> list[bytes] | None:
+    """Return the one uncompressed message that each body holds, or None if one holds another."""
+    messages = []
+    for body in bodies:
+        size = len(body) - PREFIX_BYTES
+        if not 0 <= size <= bytes_max or not body.startswith(_prefix(size)):
+            return None
+        messages.append(body[PREFIX_BYTES:])
+    return messages
+
+
+@lru_cache(1024)
+def _prefix(size: int) -> bytes:
+    return PREFIX.pack(0, size)
 
 
 class _Nobody:

@@ -1,11 +1,14 @@
 """gRPC's responses as HTTP/2 frames.
 
 The hot path is an OK reply to a unary call whose windows have room: HEADERS, DATA and trailers are
-packed by two structs, the two header blocks being three bytes together once the peer's dynamic
+packed by one struct, the two header blocks being three bytes together once the peer's dynamic
 table has our fields. Everything else goes through the sender's general path, which is its model.
 """
 
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from struct import Struct
+from typing import NamedTuple
 
 from kvstore.wire.grpc.framing import PREFIX, PREFIX_BYTES
 from kvstore.wire.grpc.metadata import percent_encoded
@@ -35,56 +38,84 @@ def _primed_blocks() -> tuple[bytes, bytes]:
 
 _RESPONSE_BLOCK, _TRAILERS_BLOCK = _primed_blocks()
 
-_HEAD = Struct(f">IBI{len(_RESPONSE_BLOCK)}sIBIBI")
-"""The HEADERS frame; the head of the DATA frame; the message's prefix."""
-_TAIL = Struct(f">IBI{len(_TRAILERS_BLOCK)}s")
-"""The trailers."""
-_HEADERS_HEAD = len(_RESPONSE_BLOCK) << 8 | HEADERS
-_TRAILERS_HEAD = len(_TRAILERS_BLOCK) << 8 | HEADERS
-_TRAILERS_FLAGS = END_HEADERS | END_STREAM
-_FRAMES_BYTES = _HEAD.size + _TAIL.size
+_FRAME_START = Struct(">IB")
+"""A frame's head less its stream: `length << 8 | type`, flags."""
+_HEADERS_START = _FRAME_START.pack(len(_RESPONSE_BLOCK) << 8 | HEADERS, END_HEADERS)
+_TRAILERS_START = _FRAME_START.pack(len(_TRAILERS_BLOCK) << 8 | HEADERS, END_HEADERS | END_STREAM)
+
+
+class _Layout(NamedTuple):
+    """The frames of an OK reply with a message of one length."""
+
+    pack: Callable[..., bytes]
+    """Of: start, stream, between, stream, prefix, message, start, stream, block."""
+    between: bytes
+    """The block of the response headers, and the start of the DATA frame."""
+    prefix: bytes
+    """The message's."""
+    size: int
+
+
+@lru_cache(4096)
+def _layout(length: int) -> _Layout:
+    between = _RESPONSE_BLOCK + _FRAME_START.pack((PREFIX_BYTES + length) << 8 | DATA, 0)
+    prefix = PREFIX.pack(0, length)
+    frames = Struct(
+        f">{len(_HEADERS_START)}sI{len(between)}sI{len(prefix)}s{length}s"
+        f"{len(_TRAILERS_START)}sI{len(_TRAILERS_BLOCK)}s"
+    )
+    return _Layout(frames.pack, between, prefix, frames.size)
 
 
 def send_reply(sender: Sender, stream: Stream, message: bytes) -> None:
     """Answer a unary call with OK and `message`."""
-    length = len(message)
-    size = length + PREFIX_BYTES
-    if (
-        size <= sender.frame_bytes_max
-        and size <= sender.window
-        and size <= stream.window
-        and sender.encoder.is_primed
-        and stream.is_open
-        and stream.is_remote_closed
-        and sender.is_writable
-        and sender.unflushed_bytes < UNFLUSHED_BYTES_MAX
-    ):
-        stream_id = stream.id
-        sender.window -= size
+    send_replies(sender, (stream,), (message,))
+
+
+def send_replies(sender: Sender, streams: Sequence[Stream], messages: Sequence[bytes]) -> None:
+    """Answer unary calls with OK, each with its message."""
+    out, open_streams = sender.out, sender.streams
+    size_max = sender.frame_bytes_max if sender.encoder.is_primed and sender.is_writable else -1
+    laid_out, (pack, between, prefix, frames_bytes) = 0, _layout(0)
+    for stream, message in zip(streams, messages, strict=True):
+        length = len(message)
+        size = length + PREFIX_BYTES
+        if (
+            size <= size_max
+            and size <= sender.window
+            and size <= stream.window
+            and stream.is_open
+            and stream.is_remote_closed
+            and sender.unflushed_bytes < UNFLUSHED_BYTES_MAX
+        ):
+            if length != laid_out:
+                pack, between, prefix, frames_bytes = _layout(length)
+                laid_out = length
+            stream_id = stream.id
+            out.append(
+                pack(
+                    _HEADERS_START,
+                    stream_id,
+                    between,
+                    stream_id,
+                    prefix,
+                    message,
+                    _TRAILERS_START,
+                    stream_id,
+                    _TRAILERS_BLOCK,
+                )
+            )
+            sender.window -= size
+            sender.unflushed_bytes += frames_bytes
+            stream.is_open = False
+            del open_streams[stream_id]
+        elif stream.is_open:
+            send_message(sender, stream, message)
+            sender.end(stream, OK_TRAILERS)
+    if out:
         sender.has_responded = True
-        sender.unflushed_bytes += length + _FRAMES_BYTES
-        sender.out += (
-            _HEAD.pack(
-                _HEADERS_HEAD,
-                END_HEADERS,
-                stream_id,
-                _RESPONSE_BLOCK,
-                size << 8 | DATA,
-                0,
-                stream_id,
-                0,
-                length,
-            ),
-            message,
-            _TAIL.pack(_TRAILERS_HEAD, _TRAILERS_FLAGS, stream_id, _TRAILERS_BLOCK),
-        )
-        stream.is_open = False
-        del sender.streams[stream_id]
         if not sender.is_awake:
             sender.wake()
-        return
-    send_message(sender, stream, message)
-    sender.end(stream, OK_TRAILERS)
 
 
 def send_message(sender: Sender, stream: Stream, message: bytes) -> None:

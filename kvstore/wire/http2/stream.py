@@ -44,49 +44,32 @@ class Stream:
     `trailers`; `queued_bytes` is the sum of `pending` less `offset`.
     """
 
-    __slots__ = (
-        "consumer",
-        "content_length",
-        "has_headers",
-        "head",
-        "id",
-        "is_open",
-        "is_remote_closed",
-        "offset",
-        "pending",
-        "queued_bytes",
-        "received_bytes",
-        "stalled_since",
-        "trailers",
-        "unacknowledged_bytes",
-        "was_full",
-        "window",
-    )
+    # What most streams never change is an attribute of the class: making a stream costs half.
+    is_open = True
+    has_headers = False
+    """Response headers have been sent."""
+    head: RequestHead | None = None
+    """What was asked, while it waits for its body without a consumer."""
+    consumer: Consumer | None = None
+    content_length: int | None = None
+    received_bytes = 0
+    unacknowledged_bytes = 0
+    pending: deque[bytes] | None = None
+    offset = 0
+    """Bytes of `pending[0]` that have been sent."""
+    queued_bytes = 0
+    trailers: Fields | None = None
+    """What ends the stream after `pending`; `()` is a bare END_STREAM."""
+    was_full = False
+    stalled_since: float | None = None
+    """When the peer was last seen owing us progress; None while it owes nothing."""
 
-    def __init__(self, stream_id: int, window: int, *, is_remote_closed: bool) -> None:
+    def __init__(self, stream_id: int, window: int, *, is_remote_closed: bool = False) -> None:
         self.id = stream_id
         self.window = window
         """What the peer still takes; negative after it shrank its initial window."""
-        self.is_open = True
         self.is_remote_closed = is_remote_closed
         """The peer has sent END_STREAM."""
-        self.has_headers = False
-        """Response headers have been sent."""
-        self.head: RequestHead | None = None
-        """What was asked, while it waits for its body without a consumer."""
-        self.consumer: Consumer | None = None
-        self.content_length: int | None = None
-        self.received_bytes = 0
-        self.unacknowledged_bytes = 0
-        self.pending: deque[bytes] | None = None
-        self.offset = 0
-        """Bytes of `pending[0]` that have been sent."""
-        self.queued_bytes = 0
-        self.trailers: Fields | None = None
-        """What ends the stream after `pending`; `()` is a bare END_STREAM."""
-        self.was_full = False
-        self.stalled_since: float | None = None
-        """When the peer was last seen owing us progress; None while it owes nothing."""
 
     def has_wrong_length(self, *, is_end: bool) -> bool:
         """Whether the body received contradicts `content-length` (RFC 9113 §8.1.1)."""

@@ -1,11 +1,16 @@
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from kvstore.apply.requests import decode_put, plain_put, plain_range_key
+from kvstore.apply.requests import decode_put, plain_puts, plain_range_key
 from kvstore.wire.pb import rpc_pb2
 
 keys = st.binary(min_size=1, max_size=200)
 values = st.one_of(st.binary(max_size=300), st.integers(16_370, 16_400).map(bytes))
+
+
+def plain_put(raw: bytes) -> tuple[bytes, bytes] | None:
+    found = plain_puts([raw])
+    return None if found is None else found[0]
 
 
 @given(keys, values)
@@ -23,6 +28,14 @@ def test_the_commonest_put_is_read_by_hand() -> None:
     raw = rpc_pb2.PutRequest(key=b"foo", value=b"x" * 5000).SerializeToString()
 
     assert plain_put(raw) == (b"foo", b"x" * 5000)
+
+
+def test_one_put_of_another_shape_leaves_all_of_them_to_the_library() -> None:
+    plain = rpc_pb2.PutRequest(key=b"a", value=b"1").SerializeToString()
+    leased = rpc_pb2.PutRequest(key=b"b", value=b"2", lease=7).SerializeToString()
+
+    assert plain_puts([plain, plain]) == [(b"a", b"1"), (b"a", b"1")]
+    assert plain_puts([plain, leased]) is None
 
 
 requests = st.builds(

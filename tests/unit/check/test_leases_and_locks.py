@@ -123,3 +123,10 @@ def test_jepsen_2020_a_token_that_does_not_grow_is_found() -> None:
 def test_being_told_again_is_no_second_holder() -> None:
     again = history(lock("a", 0, 2), lock("a", 2, 2))
     assert check_locks(again).verdict is Verdict.HOLDS
+
+
+def test_a_keep_alive_that_found_the_lease_dead_promised_nothing() -> None:
+    passed_on = history(
+        grant(3), lock("a", 0, 2, lease=7), lock("b", 4, 4), keep_alive(6, 0), unlock("b", 9)
+    )
+    assert check_locks(passed_on).verdict is Verdict.HOLDS

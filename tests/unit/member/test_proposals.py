@@ -1,7 +1,15 @@
+from collections.abc import Sequence
+
 import pytest
 
 from kvstore.apply import Outcome, Reply
-from kvstore.apply.command import BatchId, batch_id_of, decode_entry, encode_entry
+from kvstore.apply.command import (
+    BATCH_OVERHEAD_BYTES,
+    BatchId,
+    batch_id_of,
+    decode_entry,
+    encode_entry,
+)
 from kvstore.base.errors import (
     NotLeader,
     OutcomeUnknown,
@@ -30,7 +38,9 @@ class Callers:
             assert name not in self.told, f"{name} is told twice"
             self.told[name] = outcome
 
-        self._proposals.add(1, name.encode() * size, done, deadline=deadline)
+        self._proposals.add(
+            1, [name.encode() * size], lambda _, outcomes: done(outcomes[0]), deadline=deadline
+        )
 
 
 def proposals_and_callers(limits: Limits | None = None) -> tuple[Proposals, Callers]:
@@ -161,7 +171,9 @@ def test_what_only_a_leader_may_ask_for_is_not_passed_on_to_the_next_one() -> No
     proposals, callers = proposals_and_callers()
     callers.ask("a")
     told: list[Outcome] = []
-    proposals.add(1, b"revoke", told.append, deadline=10.0, is_leaders=True)
+    proposals.add(
+        1, [b"revoke"], lambda _, outcomes: told.extend(outcomes), deadline=10.0, is_leaders=True
+    )
     callers.ask("b")
 
     proposals.withdraw()
@@ -172,3 +184,56 @@ def test_what_only_a_leader_may_ask_for_is_not_passed_on_to_the_next_one() -> No
     assert encoded is not None
     (batch,) = decode_entry(encode_entry([encoded]))
     assert [payload for _, payload in batch.operations] == [b"a", b"b"]
+
+
+@pytest.mark.parametrize(
+    ("room", "operations_max", "sizes"),
+    [(ROOM, 4096, [5]), (ROOM, 2, [2, 2, 1]), (BATCH_OVERHEAD_BYTES + 3 * 15, 4096, [3, 2])],
+)
+def test_requests_that_came_together_are_split_where_a_batch_ends_and_each_answered_once(
+    room: int, operations_max: int, sizes: list[int]
+) -> None:
+    proposals = Proposals(ME, 5, Limits(entry_operations_max=operations_max))
+    told: dict[int, Outcome] = {}
+
+    def done(first: int, outcomes: Sequence[Outcome]) -> None:
+        for number, outcome in enumerate(outcomes, first):
+            assert number not in told
+            told[number] = outcome
+
+    proposals.add(1, [b"%d" % number * 10 for number in range(5)], done, deadline=10.0)
+
+    batches = []
+    while (encoded := proposals.take_batch(LEADER, room=room)) is not None:
+        batches += decode_entry(encode_entry([encoded]))
+    revision = 2
+    for batch in batches:
+        outcomes = [Reply(revision + number, b"") for number in range(len(batch.operations))]
+        revision += len(outcomes)
+        proposals.applied(batch.id, outcomes)
+
+    assert [len(batch.operations) for batch in batches] == sizes
+    payloads = [payload for batch in batches for _, payload in batch.operations]
+    assert payloads == [b"%d" % number * 10 for number in range(5)]
+    assert told == {number: Reply(2 + number, b"") for number in range(5)}
+
+
+def test_what_waits_of_split_requests_still_has_its_deadline() -> None:
+    proposals = Proposals(ME, 5, Limits(entry_operations_max=2))
+    told: list[tuple[int, type[Outcome]]] = []
+    proposals.add(
+        1,
+        [b"a", b"b", b"c"],
+        lambda first, outcomes: told.extend(
+            (number, type(outcome)) for number, outcome in enumerate(outcomes, first)
+        ),
+        deadline=5.0,
+    )
+    encoded = proposals.take_batch(LEADER, room=ROOM)
+    assert encoded is not None
+
+    proposals.applied(batch_id_of(encoded), [Reply(2, b""), Reply(3, b"")])
+    proposals.expire(5.0)
+
+    assert told == [(0, Reply), (1, Reply), (2, ProposalTimedOut)]
+    assert not proposals.has_waiting

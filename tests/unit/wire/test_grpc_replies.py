@@ -2,7 +2,7 @@
 
 import pytest
 
-from kvstore.wire.grpc.replies import OK_TRAILERS, send_message, send_status
+from kvstore.wire.grpc.replies import OK_TRAILERS, send_message, send_replies, send_status
 from tests.support.http2_pair import Http2Pair, grpc_headers, message
 
 
@@ -119,3 +119,42 @@ def test_a_hot_reply_waits_while_the_socket_is_full() -> None:
     pair.exchange()
     assert response.body == message(b"later")
     assert response.is_ended
+
+
+@pytest.mark.parametrize("sizes", [[0, 5, 5, 200], [20_000, 3], [3, 16_379, 16_380, 3]])
+def test_replies_sent_together_are_the_same_to_a_client_as_one_by_one(sizes: list[int]) -> None:
+    together, apart = Http2Pair(), Http2Pair()
+    for pair in (together, apart):
+        pair.unary()  # from now on the peer's table holds our fields
+        pair.service.answers_at_once = False
+    asked = {pair: [pair.unary() for _ in sizes] for pair in (together, apart)}
+    bodies = [b"r" * size for size in sizes]
+    sender = together.server.sender
+    send_replies(sender, list(sender.streams.values()), bodies)
+    for (call, _), body in zip(apart.service.calls[1:], bodies, strict=True):
+        call.reply(body)
+    together.exchange()
+    apart.exchange()
+
+    assert [vars(response) for response in asked[together]] == [
+        vars(response) for response in asked[apart]
+    ]
+    assert [response.body for response in asked[together]] == [message(body) for body in bodies]
+    assert together.server.sender.window == apart.server.sender.window
+    assert together.server.sender.streams == {}
+
+
+def test_replies_sent_together_skip_who_has_left() -> None:
+    pair = Http2Pair()
+    pair.unary()
+    pair.service.answers_at_once = False
+    gone, there = pair.unary(), pair.unary()
+    sender = pair.server.sender
+    streams = list(sender.streams.values())
+    pair.client.reset_stream(streams[0].id)
+    pair.exchange()
+    send_replies(sender, streams, [b"a", b"b"])
+    pair.exchange()
+
+    assert (gone.is_ended, there.is_ended) == (False, True)
+    assert there.body == message(b"b")
