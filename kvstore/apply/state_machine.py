@@ -5,7 +5,7 @@ also holds the index of the last one: both survive a crash, or neither. What ref
 decided before its first write, because the backend cannot take half a transaction back.
 """
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from struct import Struct
 
@@ -114,6 +114,12 @@ class Turn:
         """Note an entry that changes nothing here as applied."""
         assert index == self._applied.index + 1, f"{index} applied after {self._applied.index}"
         self._applied = meta.Applied(index, term)
+
+    def forget(self, members: Iterable[MemberId]) -> None:
+        """Drop what members published that were removed for good."""
+        for member in members:
+            if self._machine.attributes.pop(member, None) is not None:
+                self._txn.delete(Tree.MEMBERS, _MEMBER_ID.pack(member))
 
     def commit(self) -> AppliedTurn:
         """Make the turn visible and return what it changed."""

@@ -314,6 +314,48 @@ class LearnerRefused(RequestRefused):
     message = "etcdserver: rpc not supported for learner"
 
 
+class MemberNotFound(RequestRefused):
+    code = Code.NOT_FOUND
+    message = "etcdserver: member not found"
+
+
+class MemberExists(RequestRefused):
+    code = Code.FAILED_PRECONDITION
+    message = "etcdserver: member ID already exist"
+
+
+class PeerUrlExists(RequestRefused):
+    code = Code.FAILED_PRECONDITION
+    message = "etcdserver: Peer URLs already exists"
+
+
+class BadMemberUrls(RequestRefused):
+    code = Code.INVALID_ARGUMENT
+    message = "etcdserver: given member URLs are invalid"
+
+
+class NotEnoughStartedMembers(RequestRefused):
+    """etcd sends it with code Unknown, and clients match the text."""
+
+    code = Code.UNKNOWN
+    message = "etcdserver: re-configuration failed due to not enough started members"
+
+
+class MemberNotLearner(RequestRefused):
+    code = Code.FAILED_PRECONDITION
+    message = "etcdserver: can only promote a learner member"
+
+
+class LearnerNotReady(RequestRefused):
+    code = Code.FAILED_PRECONDITION
+    message = "etcdserver: can only promote a learner member which is in sync with leader"
+
+
+class TooManyLearners(RequestRefused):
+    code = Code.FAILED_PRECONDITION
+    message = "etcdserver: too many learner members in cluster"
+
+
 class BadLeaderTransferee(RequestRefused):
     code = Code.FAILED_PRECONDITION
     message = "etcdserver: bad leader transferee"
@@ -341,6 +383,12 @@ class Unimplemented(RequestRefused):
 
 class NoLeader(Unavailable):
     message = "etcdserver: no leader"
+
+
+class Unhealthy(Unavailable):
+    """A change of the members now could cost the cluster its quorum."""
+
+    message = "etcdserver: unhealthy cluster"
 
 
 class Stopped(Unavailable):
@@ -401,6 +449,10 @@ class Diverged(MemberFailed):
 
 class WrongDataDirectory(MemberFailed):
     """The data directory belongs to another member, cluster or format version."""
+
+
+class MemberRemoved(MemberFailed):
+    """This member was removed from its cluster, for good: it stops, as it was asked to."""
 
 
 class StorageFull(KvstoreError):

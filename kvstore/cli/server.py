@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from kvstore.base.errors import MemberFailed
+from kvstore.base.errors import MemberFailed, MemberRemoved
 from kvstore.server import flags
 from kvstore.server.config import ConfigurationRefused, LogConfig, ServerConfig, load
 from kvstore.server.logs import logging_to
@@ -75,6 +75,13 @@ def _serve(config: ServerConfig) -> int:
             runner.run(run(config))
     except ConfigurationRefused as refusal:
         return _refused(refusal)
+    except MemberRemoved:
+        logger.warning(
+            "the member has been permanently removed from the cluster; "
+            "its data directory is of no use any more",
+            extra={"data-dir": str(config.data_dir)},
+        )
+        return 0
     except (MemberFailed, OSError):
         logger.critical("the member cannot run", exc_info=True)
         return EXIT_FAILED

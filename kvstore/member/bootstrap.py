@@ -20,7 +20,7 @@ from kvstore.base.errors import CorruptKeyspace, WrongDataDirectory
 from kvstore.base.ids import ClusterId, LogIndex, MemberId
 from kvstore.base.limits import Limits
 from kvstore.member.ports import Keyspaces
-from kvstore.raft.consensus import Membership
+from kvstore.raft.consensus import Entry, EntryKind, Membership
 from kvstore.raft.journal import FIRST_INDEX, Applied, Journal
 from kvstore.raft.membership import decode_membership, encode_membership
 from kvstore.wal import Disk, RealDisk, Recovered, WalIdentity, WriteAheadLog
@@ -112,8 +112,12 @@ def open_member(  # noqa: PLR0913 - two places, one identity, and the doors
     founders: Membership,
     limits: Limits,
     entropy: Entropy,
+    is_alone: bool = False,
 ) -> OpenedMember:
     """Open, or make, what a member keeps on disk; `founders` counts for a new log only.
+
+    `is_alone`: the other members are lost, and this one goes on as the only one of its cluster
+    (etcd's --force-new-cluster). All that its log holds counts as committed.
 
     Raises:
         MemberFailed: the data contradicts itself or belongs to someone else; nothing was changed.
@@ -135,6 +139,8 @@ def open_member(  # noqa: PLR0913 - two places, one identity, and the doors
     for note in recovered.notes:
         logger.warning("recovered the write-ahead log", extra={"note": note})
     journal = Journal(wal, recovered)
+    if is_alone:
+        _go_on_alone(wal, journal, identity.member_id, founders)
     generation = recovered.base.generation
     _remove_other_generations(keyspaces, generation)
     if recovered.failure:
@@ -156,6 +162,34 @@ def open_member(  # noqa: PLR0913 - two places, one identity, and the doors
     )
     return OpenedMember(
         keyspaces=keyspaces, wal=wal, journal=journal, machine=machine, applied=applied
+    )
+
+
+def _go_on_alone(
+    wal: WriteAheadLog, journal: Journal, member: MemberId, founders: Membership
+) -> None:
+    """End the log with a membership of this member alone; the others may never come back."""
+    now = journal.membership
+    if now.members == {member} and now.voters:
+        return
+    peer_urls = {**founders.peer_urls, **now.peer_urls}
+    alone = Membership(
+        voters=frozenset({member}),
+        removed=now.removed | now.members - {member},
+        peer_urls={member: peer_urls.get(member, ())},
+    )
+    entry = Entry(
+        LogIndex(journal.last_index + 1),
+        max(journal.last_term, journal.getCurrentTerm()),
+        EntryKind.MEMBERSHIP,
+        encode_membership(alone),
+    )
+    journal.append(entry)
+    wal.sync()
+    journal.note_durable()
+    logger.warning(
+        "going on alone: all other members are removed",
+        extra={"removed": [f"{other:x}" for other in sorted(alone.removed)]},
     )
 
 

@@ -19,6 +19,9 @@ class MemberConfig:
     heartbeat_s: float = 0.1
     election_timeout_s: float = 1.0
     watch_progress_interval_s: float = 600.0
+    strict_reconfiguration: bool = True
+    """Whether changes of the members that could cost the quorum are refused."""
+    learners_max: int = 1
     limits: Limits = field(default_factory=Limits)
 
     @property

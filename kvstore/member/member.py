@@ -21,6 +21,7 @@ from kvstore.apply.command import (
 )
 from kvstore.base.clock import Clock
 from kvstore.base.errors import (
+    MemberRemoved,
     ProposalConnectionLost,
     ProposalLeaderLost,
     ProtocolError,
@@ -31,6 +32,7 @@ from kvstore.base.errors import (
 )
 from kvstore.base.ids import LogIndex, MemberId, Term
 from kvstore.member import forwarding
+from kvstore.member.changes import applied_changes, shown_learners
 from kvstore.member.config import MemberConfig
 from kvstore.member.forwarding import Relay
 from kvstore.member.guarded import GuardedScheduler, GuardedWorker
@@ -39,6 +41,7 @@ from kvstore.member.proposals import Done, DoneEach, Proposals
 from kvstore.member.reads import Read, Reads
 from kvstore.mvcc import Changes, ReadView
 from kvstore.raft.consensus import Consensus, ConsensusHost, Entry, EntryKind, Membership, Role
+from kvstore.raft.membership import decode_membership
 from kvstore.raft.peer_session import Channel
 from kvstore.wal import SyncJob, WriteAheadLog
 
@@ -90,7 +93,13 @@ class Member(ConsensusHost):
         self._relayed_index = LogIndex(0)
         """The last entry that holds another member's batch: that member waits for its commit."""
         self.is_learner = False
-        """Whether this member may not vote."""
+        """Whether this member is a learner to clients: it serves little, and does not vote."""
+        self.linked_since: dict[MemberId, float] = {}
+        """Which members this one is connected with, and since when."""
+        self._peers: Mapping[MemberId, tuple[str, ...]] = {}
+        self._applied_membership = _stored_membership(machine)
+        self._leaving: Mapping[MemberId, tuple[str, ...]] = {}
+        """Removed members that are still to hear of it."""
         self._view: ReadView | None = None
         self._applying: Iterator[None] | None = None
         self._proposals = Proposals(config.member_id, incarnation, config.limits)
@@ -100,6 +109,8 @@ class Member(ConsensusHost):
         self.publish: Callable[[Sequence[Changes]], None] | None = None
         self.leadership_listeners: list[Callable[[bool], None]] = []
         self.applied_listeners: list[Callable[[], None]] = []
+        self.removal_listeners: list[Callable[[], None]] = []
+        """Called when this member has applied its own removal, shortly before it stops."""
         self.receivers: dict[int, Receive] = {
             Channel.RAFT: self._receive_raft,
             Channel.FORWARD: self._receive_forwarded,
@@ -114,6 +125,11 @@ class Member(ConsensusHost):
     def id(self) -> MemberId:
         """This member's id."""
         return self.config.member_id
+
+    @property
+    def applied_membership(self) -> Membership:
+        """Who takes part as of the applied index: committed, unlike the one in force."""
+        return self._applied_membership
 
     @property
     def is_applying(self) -> bool:
@@ -222,13 +238,15 @@ class Member(ConsensusHost):
         self.close_view()
         self._stopped(failure)
 
-    def replace_machine(self, machine: StateMachine) -> None:
+    def replace_machine(self, machine: StateMachine, membership: Membership) -> None:
         """Go on from another keyspace, which is ahead: a snapshot was installed.
 
-        Whether what was forwarded is part of it can no longer be told.
+        `membership` is the one at its applied index. Whether what was forwarded is part of it can
+        no longer be told.
         """
         self.close_view()
         self.machine = machine
+        self._membership_applied(membership)
         self._proposals.lose(ProposalConnectionLost)
         self.schedule_turn()
 
@@ -382,11 +400,13 @@ class Member(ConsensusHost):
 
     def peer_connected(self, member: MemberId) -> None:
         """A link to `member` is up."""
+        self.linked_since[member] = self.clock.monotonic()
         self.consensus.peer_connected(member)
         self.schedule_turn()
 
     def peer_disconnected(self, member: MemberId) -> None:
         """The link to `member` is down: what was forwarded over it may or may not have arrived."""
+        self.linked_since.pop(member, None)
         self.consensus.peer_disconnected(member)
         self._proposals.lose(ProposalConnectionLost, sent_to=member)
 
@@ -445,15 +465,20 @@ class Member(ConsensusHost):
             self.schedule_turn()
 
     def _apply_steps(self, turn: Turn, entries: Sequence[Entry]) -> Iterator[None]:
+        membership = None
         for entry in entries:
             if entry.kind is EntryKind.COMMAND:
                 yield from turn.apply(entry.index, entry.term, entry.data)
                 continue
             if entry.kind is EntryKind.MEMBERSHIP:
+                membership = decode_membership(entry.data)
                 meta.set_membership(turn.txn, entry.data)
+                turn.forget(membership.removed)
             turn.skip(entry.index, entry.term)
         applied = turn.commit()
         self.close_view()
+        if membership is not None:
+            self._membership_applied(membership)
         if applied.events and self.publish is not None:
             self.publish(applied.events)
         for batch_id, outcomes in applied.batches:
@@ -483,16 +508,52 @@ class Member(ConsensusHost):
         self.schedule_turn()
 
     def membership_changed(self, membership: Membership) -> None:
-        """Keep links to the members in force."""
-        self.is_learner = self.id in membership.learners
+        """Keep links to the members in force, and for a while to those that left."""
+        self.is_learner = self.id in shown_learners(membership)
         peers: Mapping[MemberId, tuple[str, ...]] = {
             member: membership.peer_urls.get(member, ())
             for member in membership.members
             if member != self.id
         }
-        self.links.set_peers(peers)
+        leaving = {
+            member: urls for member, urls in self._peers.items() if member in membership.removed
+        }
+        self._peers = peers
+        if leaving:
+            self._leaving = {**self._leaving, **leaving}
+            self.scheduler.later(2 * self.config.election_timeout_s, self._let_go)
+        self.links.set_peers({**self._leaving, **peers})
+
+    def _let_go(self) -> None:
+        self._leaving = {}
+        self.links.set_peers(self._peers)
+
+    def _membership_applied(self, membership: Membership) -> None:
+        """Who is removed for good is refused from now on; this member stops, if it is the one."""
+        for what, member in applied_changes(self._applied_membership, membership):
+            logger.info(what, extra={"member": f"{member:x}"})
+        self._applied_membership = membership
+        self.links.refuse(membership.removed)
+        if self.id in membership.removed:
+            for listener in self.removal_listeners:
+                listener()
+            # Not at once: whoever asked is still to be answered.
+            self.scheduler.later(self.config.heartbeat_s, self._stop_removed)
+
+    def _stop_removed(self) -> None:
+        self.stop(MemberRemoved("this member was removed from the cluster"))
 
     def snapshot_wanted(self, member: MemberId) -> None:
         """The log no longer holds what `member` needs."""
         if self.snapshot_requests is not None:
             self.snapshot_requests(member)
+
+
+def _stored_membership(machine: StateMachine) -> Membership:
+    """Return the membership at the applied index; an empty one for a keyspace that knows none."""
+    stored = machine.backend.begin_read()
+    try:
+        encoded = meta.membership(stored)
+    finally:
+        stored.close()
+    return decode_membership(encoded) if encoded else Membership()

@@ -16,6 +16,7 @@ from kvstore.member.housekeeping import Housekeeping
 from kvstore.member.lease_keeper import LeaseKeeper
 from kvstore.member.member import Member
 from kvstore.member.ports import PeerLinks, Scheduler, Worker
+from kvstore.member.reconfiguration import Reconfiguration
 from kvstore.member.snapshots import Snapshots
 from kvstore.mvcc import Changes
 from kvstore.raft.consensus import Consensus, ConsensusHost
@@ -95,6 +96,7 @@ class Node:
         member.publish = self.hub.publish
         worker = GuardedWorker(disk_worker, member)
         self.keeper = LeaseKeeper(member)
+        self.reconfiguration = Reconfiguration(member)
         self.housekeeping = Housekeeping(member, opened.wal, opened.journal, worker)
         self._snapshots = Snapshots(
             member, opened.keyspaces, opened.applied.generation, self.housekeeping, worker
@@ -103,6 +105,7 @@ class Node:
 
     def start(self) -> None:
         """Ask for links to the other members. From now on `tick` is due a few times a heartbeat."""
+        self.member.links.refuse(self.member.applied_membership.removed)
         self.member.membership_changed(self.member.consensus.membership)
 
     def tick(self) -> None:
@@ -122,6 +125,7 @@ class Node:
     def _tick(self) -> None:
         self.member.tick()
         self.keeper.tick()
+        self.reconfiguration.tick()
         self.hub.tick(self._clock.monotonic())
         self.housekeeping.tick()
         self._snapshots.tick()

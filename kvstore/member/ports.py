@@ -39,6 +39,10 @@ class PeerLinks(Protocol):
         """Keep links to exactly these members."""
         ...
 
+    def refuse(self, members: frozenset[MemberId]) -> None:
+        """Talk to these members no more: they were removed, and are told so if they ask."""
+        ...
+
     def send(self, member: MemberId, channel: Channel, payload: bytes) -> bool:
         """Queue a message; False if it was dropped: there is no link, or its queue is full."""
         ...

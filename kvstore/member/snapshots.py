@@ -256,8 +256,9 @@ class Snapshots:
             member.scheduler.later(_AGAIN_S, partial(self._switch, incoming))
             return
         failpoint.hit("snapshot_before_switch")
+        membership = decode_membership(head.membership)
         is_installed = member.consensus.install_snapshot(
-            head.index, head.term, decode_membership(head.membership), self._generation + 1
+            head.index, head.term, membership, self._generation + 1
         )
         failpoint.hit("snapshot_after_switch")
         self._incoming = None
@@ -266,7 +267,7 @@ class Snapshots:
             return
         self._generation += 1
         former = member.machine
-        member.replace_machine(StateMachine(incoming.backend))
+        member.replace_machine(StateMachine(incoming.backend), membership)
         self._housekeeping.keyspace_replaced(head.index)
         if self._hub is not None and self._history is not None:
             self._hub.rebase(self._history)

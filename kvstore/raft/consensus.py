@@ -50,6 +50,8 @@ class Membership:
     peer_urls: Mapping[MemberId, tuple[str, ...]] = field(default_factory=dict)
     removed: frozenset[MemberId] = frozenset()
     """Ids that left and may never return."""
+    joining: frozenset[MemberId] = frozenset()
+    """Those learners that the leader makes voters as soon as they have caught up."""
 
     @property
     def members(self) -> frozenset[MemberId]:

@@ -11,8 +11,10 @@ from kvstore.base.errors import ProtocolError
 from kvstore.base.ids import MemberId
 from kvstore.raft.consensus import Membership
 
-_FORMAT = 1
-_HEAD = Struct("<BIIII")
+_FORMAT = 2
+_HEAD = Struct("<BIIIII")
+_HEAD_1 = Struct("<BIIII")
+"""Of format 1, which knew no joining members."""
 _ID = Struct("<Q")
 _URLS = Struct("<QI")
 _LENGTH = Struct("<I")
@@ -28,9 +30,10 @@ def encode_membership(membership: Membership) -> bytes:
             len(membership.learners),
             len(membership.removed),
             len(membership.peer_urls),
+            len(membership.joining),
         )
     ]
-    for ids in (membership.voters, membership.learners, membership.removed):
+    for ids in (membership.voters, membership.learners, membership.removed, membership.joining):
         parts.extend(_ID.pack(member) for member in sorted(ids))
     for member in sorted(membership.peer_urls):
         urls = membership.peer_urls[member]
@@ -57,8 +60,8 @@ def problem_with_change(old: Membership, new: Membership) -> str | None:
     """Return why going from `old` to `new` in one step is not safe, or None if it is."""
     if not new.voters:
         return "no voter would be left"
-    if new.voters & new.learners:
-        return "a member is both voter and learner"
+    if new.voters & (new.learners | new.joining) or new.joining - new.learners:
+        return "a member is both voter and learner, or joins without being a learner"
     if len(new.voters ^ old.voters) > _VOTERS_CHANGED_MAX:
         return "more than one voter would change"
     if new.members & (old.removed | new.removed):
@@ -76,13 +79,18 @@ class _Reader:
         self._at = 0
 
     def membership(self) -> Membership:
-        file_format, voters, learners, removed, with_urls = self._take(_HEAD)
-        if file_format != _FORMAT:
-            raise ProtocolError(f"membership of unknown format {file_format}")
+        if self._data[:1] == b"\x01":
+            _, voters, learners, removed, with_urls = self._take(_HEAD_1)
+            joining = 0
+        else:
+            file_format, voters, learners, removed, with_urls, joining = self._take(_HEAD)
+            if file_format != _FORMAT:
+                raise ProtocolError(f"membership of unknown format {file_format}")
         result = Membership(
             voters=self._ids(voters),
             learners=self._ids(learners),
             removed=self._ids(removed),
+            joining=self._ids(joining),
             peer_urls=dict(self._member_urls() for _ in range(with_urls)),
         )
         if self._at != len(self._data):

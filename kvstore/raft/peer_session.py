@@ -27,12 +27,13 @@ PROTOCOL_VERSION = 1
 
 
 class Channel(IntEnum):
-    """What a message is about; a lower number goes first."""
+    """What a message is about; bulk (snapshots) goes last."""
 
     RAFT = 0
     FORWARD = 1
     LEASE = 2
     SNAPSHOT = 3
+    CLUSTER = 4
     CONTROL = 255
 
 
@@ -91,13 +92,16 @@ class PeerSilent(ProtocolError):
     """Nothing was heard for too long."""
 
 
-_FRAME = Struct("<IIBB")
+FRAME = Struct("<IIBB")
 _MORE = 1
 _HELLO = Struct("<B8sHQQQQQ")
 _MAGIC = b"kvs-peer"
 _REFUSE = Struct("<BB")
 _HELLO_KIND, _PING_KIND, _PONG_KIND, _REFUSE_KIND = 1, 2, 3, 4
 _PING, _PONG = bytes([_PING_KIND]), bytes([_PONG_KIND])
+_QUESTION_KIND, DESCRIPTION_KIND = 5, 6
+QUESTION = Struct("<B8sH").pack(_QUESTION_KIND, _MAGIC, PROTOCOL_VERSION)
+"""Asks, in place of a hello, which cluster this is: see `peer_discovery`."""
 
 _MESSAGE_BYTES_MAX = 64 * MIB
 """Larger than any entry or batch can be; a peer cannot make us hold more per channel."""
@@ -105,7 +109,7 @@ _PING_INTERVAL_S = 1.0
 _SILENCE_S = 5.0
 _WRITE_BYTES = 512 * KIB
 _CHANNELS = {int(channel): channel for channel in Channel}
-_QUEUED = (Channel.RAFT, Channel.FORWARD, Channel.LEASE)
+_QUEUED = (Channel.RAFT, Channel.FORWARD, Channel.LEASE, Channel.CLUSTER)
 
 
 @dataclass(slots=True)
@@ -130,13 +134,16 @@ class PeerSession:
         dialled: MemberId | None,
         removed: frozenset[MemberId] = frozenset(),
         birth_of: Callable[[MemberId], int] = lambda member: 0,
+        describe: Callable[[], bytes] = bytes,
         limits: Limits,
         now: float,
     ) -> None:
         """Begin a connection to `dialled`, or one that was accepted (None).
 
-        `birth_of` returns the birth that a member has published, 0 if it has not.
+        `birth_of` returns the birth that a member has published, 0 if it has not; `describe` the
+        answer to one that wants to join, empty if there is none.
         """
+        self._describe = describe
         self._birth_of = birth_of
         self._identity = identity
         self._dialled = dialled
@@ -148,6 +155,7 @@ class PeerSession:
             Channel.RAFT: 4 * limits.peer_window_bytes,
             Channel.FORWARD: limits.forwarded_bytes_max,
             Channel.LEASE: 4 * MIB,
+            Channel.CLUSTER: 4 * MIB,
             Channel.SNAPSHOT: 4 * limits.peer_frame_bytes_max,
         }
         self._queues = {channel: _Queue() for channel in self._queue_bytes_max}
@@ -176,11 +184,11 @@ class PeerSession:
         received += data
         events: list[Event] = []
         offset = 0
-        while len(received) - offset >= _FRAME.size:
-            length, crc, channel_id, flags = _FRAME.unpack_from(received, offset)
+        while len(received) - offset >= FRAME.size:
+            length, crc, channel_id, flags = FRAME.unpack_from(received, offset)
             if length > self._frame_bytes_max:
                 raise ProtocolError(f"frame of {length} bytes, {self._frame_bytes_max} allowed")
-            end = offset + _FRAME.size + length
+            end = offset + FRAME.size + length
             if len(received) < end:
                 break
             sealed = bytes(received[offset + 8 : end])
@@ -201,7 +209,7 @@ class PeerSession:
         if queue.messages and queue.bytes_queued + len(payload) > self._queue_bytes_max[channel]:
             return False
         queue.messages.append(payload)
-        queue.bytes_queued += _FRAME.size + len(payload)
+        queue.bytes_queued += FRAME.size + len(payload)
         return True
 
     def has_room(self, channel: Channel) -> bool:
@@ -265,10 +273,10 @@ class PeerSession:
         if is_last:
             queue.messages.popleft()
             queue.sent = 0
-            queue.bytes_queued -= _FRAME.size + len(message)
+            queue.bytes_queued -= FRAME.size + len(message)
         else:
             queue.sent = start + size_max
-        return len(payload) + _FRAME.size
+        return len(payload) + FRAME.size
 
     def _take_frame(self, channel: Channel, payload: bytes, *, is_more: bool) -> Event | None:
         if channel is Channel.CONTROL:
@@ -301,6 +309,9 @@ class PeerSession:
                 return Refused(Refusal(_REFUSE.unpack(payload)[1]))
         except (error, ValueError) as problem:
             raise ProtocolError(f"malformed control message: {problem}") from problem
+        if payload == QUESTION and self._dialled is None and self._peer is None:
+            self._send_control(bytes([DESCRIPTION_KIND]) + self._describe())
+            return None
         if self._peer is None:
             raise ProtocolError("control before the hello")
         if payload == _PING:
@@ -369,8 +380,27 @@ class PeerSession:
         _put_frame(Channel.CONTROL, 0, payload, self._control)
 
 
+def control_frame(payload: bytes) -> bytes:
+    """Return a control message in its frame."""
+    parts: list[bytes] = []
+    _put_frame(Channel.CONTROL, 0, payload, parts)
+    return b"".join(parts)
+
+
+def frame_payload(head: bytes, payload: bytes) -> tuple[int, bytes]:
+    """Return the channel and the payload of a whole frame.
+
+    Raises:
+        ProtocolError: its checksum is wrong.
+    """
+    _, crc, channel, flags = FRAME.unpack(head)
+    if extend(value(bytes((channel, flags))), payload) != crc:
+        raise ProtocolError("frame with a wrong checksum")
+    return channel, payload
+
+
 def _put_frame(channel: Channel, flags: int, payload: bytes, parts: list[bytes]) -> None:
     tail = bytes((channel, flags))
     crc = extend(value(tail), payload)
-    parts.append(_FRAME.pack(len(payload), crc, channel, flags))
+    parts.append(FRAME.pack(len(payload), crc, channel, flags))
     parts.append(payload)

@@ -91,6 +91,8 @@ class PeerTransport:
         """Members that are refused, for good."""
         self.birth_of: Callable[[MemberId], int] = lambda member: 0
         """What a member has published as its birth: with another one it is refused."""
+        self.describe: Callable[[], bytes] = bytes
+        """Returns what a member that wants to join is told (`peer_discovery`)."""
         self._entropy = entropy
         self._tls = tls
         self._links: dict[MemberId, _Link] = {}
@@ -144,6 +146,10 @@ class PeerTransport:
         if self._tasks is not None:
             for member in sorted(wanted.keys() - self._dialling.keys()):
                 self._dialling[member] = self._tasks.create_task(self._dial(member))
+
+    def refuse(self, members: frozenset[MemberId]) -> None:
+        """Tell these members that they were removed, whenever they ask for a link."""
+        self.removed = members
 
     def send(self, member: MemberId, channel: Channel, payload: bytes) -> bool:
         """Queue a message for this loop iteration's write; False: dropped, or no link."""
@@ -299,6 +305,7 @@ class _Connection(asyncio.Protocol):
             dialled=dialled,
             removed=network.removed,
             birth_of=network.birth_of,
+            describe=network.describe,
             limits=network.limits,
             now=network.clock.monotonic(),
         )

@@ -148,6 +148,8 @@ class PySyncObjEngine(library.SyncObj):
         self._peers: dict[MemberId, _Peer] = {}
         self._reachable: list[_Peer] = []
         self._followed: Membership | None = None
+        self._leaving: dict[MemberId, float] = {}
+        """Until when members that left are still sent entries: to hear of their removal."""
         self.committed = max(applied.index, journal.first_index)
         self._ballot = Ballot()
         self._pre_votes = PreVotes(self, entropy)
@@ -278,6 +280,8 @@ class PySyncObjEngine(library.SyncObj):
         """Elect, commit, apply, send. Take the peers' messages first, then propose, then this."""
         assert not self._is_applying, "an earlier apply failed"
         self._enter()
+        if self._leaving:
+            self._let_go()
         if self._is_library_due():
             self.doTick(0.0)
         self._commit()
@@ -619,11 +623,17 @@ class PySyncObjEngine(library.SyncObj):
         membership = self.journal.membership
         if membership is self._followed:
             return
+        if self._followed is not None:
+            until = _Step.now + self.timing.election_s
+            self._leaving |= dict.fromkeys(self._followed.members, until)
         self._followed = membership
+        for member in membership.members | {self.me}:
+            self._leaving.pop(member, None)
         # Ordered, so that a run does not depend on where objects lie in memory.
         self.other_voters = tuple(sorted(membership.voters - {self.me}))
         voters = [self._peer(member) for member in self.other_voters]
-        learners = [self._peer(member) for member in sorted(membership.learners - {self.me})]
+        without_vote = membership.learners | self._leaving.keys()
+        learners = [self._peer(member) for member in sorted(without_vote - {self.me})]
         self._SyncObj__otherNodes = dict.fromkeys(voters)
         self._SyncObj__readonlyNodes = dict.fromkeys(learners)
         following, match = self._SyncObj__raftNextIndex, self._SyncObj__raftMatchIndex
@@ -639,8 +649,17 @@ class PySyncObjEngine(library.SyncObj):
             self._window.forget(gone)
         self._refresh_reachable()
 
+    def _let_go(self) -> None:
+        """Forget the members that left long enough ago."""
+        gone = [member for member, until in self._leaving.items() if until <= _Step.now]
+        for member in gone:
+            del self._leaving[member]
+        if gone:
+            self._followed = None
+            self._follow_membership()
+
     def _refresh_reachable(self) -> None:
-        members = self.journal.membership.members - {self.me}
+        members = (self.journal.membership.members | self._leaving.keys()) - {self.me}
         self._reachable = [self._peer(member) for member in sorted(members & self.linked)]
 
     def _peer(self, member: MemberId) -> _Peer:

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+from google.protobuf.message import DecodeError, Message
 
 from kvstore.base.errors import (
     InvalidClientApiVersion,
@@ -20,6 +22,8 @@ from kvstore.rpc.call import (
     UnaryCalls,
     UnaryMethod,
 )
+
+_Request = TypeVar("_Request", bound=Message)
 
 Handler = Callable[[UnaryCall, bytes], None]
 HandlerOfMany = Callable[[UnaryCalls, list[bytes]], None]
@@ -135,6 +139,18 @@ class Pipeline:
         """Raise what refuses a call on a learner."""
         if self._member.is_learner:
             raise LearnerRefused
+
+
+def decoded(kind: type[_Request], raw: bytes) -> _Request:
+    """Return the request that `raw` holds.
+
+    Raises:
+        InvalidRequest: it is none of this kind.
+    """
+    try:
+        return kind.FromString(raw)
+    except DecodeError as error:
+        raise malformed(error) from error
 
 
 def malformed(error: Exception) -> InvalidRequest:

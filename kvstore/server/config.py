@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Literal
 
 from kvstore.base.limits import GIB, KIB, Limits
+from kvstore.base.urls import Url, cluster_urls, url_texts
 from kvstore.raft.timing import RaftTiming
 from kvstore.server import flags
 from kvstore.server.auth_settings import AuthSettings
-from kvstore.server.urls import Url, cluster_urls, url_texts
 
 QUOTA_BYTES_DEFAULT = 2 * GIB
 LOG_LEVELS = ("debug", "info", "warn", "error", "dpanic", "panic", "fatal")
@@ -106,6 +106,11 @@ class ClusterConfig:
     """Peer URLs by member name."""
     state: Literal["new", "existing"] = "new"
     token: str = "etcd-cluster"  # noqa: S105  a name, not a secret
+    is_forced_alone: bool = False
+    """Whether to go on as the only member, with the data of a cluster that is lost."""
+    is_strict: bool = True
+    """Whether changes of the members that could cost the quorum are refused."""
+    learners_max: int = 1
 
     def __str__(self) -> str:
         """Return the members as `--initial-cluster` writes them."""
@@ -273,6 +278,9 @@ def _config(
             initial_members=members,
             state="existing" if values.text("initial-cluster-state") == "existing" else "new",
             token=values.text("initial-cluster-token"),
+            is_forced_alone=values.boolean("force-new-cluster"),
+            is_strict=values.boolean("strict-reconfig-check"),
+            learners_max=values.integer("max-learners"),
         ),
         limits=_limits(values),
         log=LogConfig(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from kvstore.server.urls import Url, urls
+from kvstore.base.urls import Url, urls
 
 _TRUE = frozenset(("1", "t", "T", "true", "TRUE", "True"))
 _FALSE = frozenset(("0", "f", "F", "false", "FALSE", "False"))
@@ -186,6 +186,25 @@ _GROUPS: dict[str, tuple[Flag, ...]] = {
         Flag("initial-cluster", "", "Members of a new cluster: name=url,name=url."),
         Flag("initial-cluster-state", "new", "'new', or 'existing' to join.", _cluster_state),
         Flag("initial-cluster-token", "etcd-cluster", "Keeps clusters apart."),
+        Flag(
+            "strict-reconfig-check",
+            "true",
+            "Refuse changes of the members that could cost the quorum.",
+            boolean,
+        ),
+        Flag(
+            "max-learners",
+            "1",
+            "Learners at a time at most.",
+            natural,
+            aliases=("experimental-max-learners",),
+        ),
+        Flag(
+            "force-new-cluster",
+            "false",
+            "Go on as the only member, with the data of a cluster whose other members are lost.",
+            boolean,
+        ),
     ),
     "Authentication": (
         Flag(
@@ -206,7 +225,6 @@ _GROUPS: dict[str, tuple[Flag, ...]] = {
         _later("config-file", "", "settings in a YAML file; give flags or variables"),
         _later("listen-client-http-urls", "", "HTTP on ports of its own"),
         _later("listen-metrics-urls", "", "metrics on ports of their own"),
-        _later("force-new-cluster", "false", "go on alone with the data of a cluster", boolean),
         _later("discovery", "", "discovery service"),
         _later("discovery-srv", "", "discovery by DNS"),
         _later("discovery-srv-name", "", "discovery by DNS"),
@@ -241,7 +259,6 @@ _GROUPS: dict[str, tuple[Flag, ...]] = {
         _later("auto-compaction-mode", "periodic", "compaction by itself"),
         _later("auto-compaction-retention", "0", "compaction by itself"),
         _later("corrupt-check-time", "0s", "comparing members", duration_s),
-        _later("max-learners", "1", "learners", natural),
         _later("enable-pprof", "false", "profiling", boolean),
         _later("feature-gates", "", "feature gates"),
         _later("enable-log-rotation", "false", "rotation of the log file", boolean),
@@ -252,7 +269,6 @@ _GROUPS: dict[str, tuple[Flag, ...]] = {
     "Accepted without effect": (
         _noted("pre-vote", "true", boolean),
         _noted("initial-election-tick-advance", "true", boolean),
-        _noted("strict-reconfig-check", "true", boolean),
         _noted("metrics", "basic"),
         _noted("enable-grpc-gateway", "true", boolean),
         _noted("max-snapshots", "5", natural),

@@ -10,6 +10,7 @@ import gc
 import logging
 import os
 import signal
+import ssl
 import sys
 from collections.abc import Awaitable, Callable
 
@@ -18,14 +19,18 @@ from kvstore.apply.command import OperationKind
 from kvstore.backend.directory_lock import lock_directory
 from kvstore.base.clock import SystemClock
 from kvstore.base.entropy import SystemEntropy
-from kvstore.base.errors import MemberFailed, Stopped, WrongDataDirectory
+from kvstore.base.errors import MemberFailed, MemberRemoved, Stopped, WrongDataDirectory
+from kvstore.base.etcd_ids import cluster_id, member_id
 from kvstore.base.ids import MemberId
+from kvstore.base.urls import url_texts
 from kvstore.member import MemberConfig
 from kvstore.member.bootstrap import Identity, open_member, store_identity, stored_identity
 from kvstore.member.guarded import GuardedWorker
 from kvstore.member.lmdb_keyspaces import LmdbKeyspaces
 from kvstore.member.node import Node
 from kvstore.raft.consensus import Membership
+from kvstore.raft.peer_address import PeerAddress
+from kvstore.raft.peer_discovery import ClusterDescription
 from kvstore.raft.peer_session import Channel, PeerIdentity, Refusal
 from kvstore.raft.peer_transport import PeerTransport
 from kvstore.raft.pysyncobj_engine import PySyncObjEngine
@@ -33,12 +38,11 @@ from kvstore.raft.timing import RaftTiming
 from kvstore.rpc.header import ResponseHeaders
 from kvstore.rpc.http import HttpRoutes
 from kvstore.server.config import ConfigurationRefused, ServerConfig
-from kvstore.server.identity import cluster_id, member_id
+from kvstore.server.joining import joined
 from kvstore.server.listener import Listener
 from kvstore.server.metrics import metrics_text
 from kvstore.server.runtime import LoopScheduler, ThreadWorker
 from kvstore.server.services import Services
-from kvstore.server.urls import url_texts
 from kvstore.wal import RealDisk
 from kvstore.wire.pb import raft_pb2
 
@@ -104,7 +108,7 @@ class Server:
     async def start(self) -> None:
         """Open the data, join the peers, listen to clients."""
         config = self._config
-        identity = self._identity()
+        identity, founders = await self._identity()
         directory = config.data_dir / "member"
         lock = lock_directory(directory)
         self._closers.append(lambda: os.close(lock))
@@ -113,9 +117,10 @@ class Server:
             LmdbKeyspaces(directory, config.limits),
             config.wal_directory,
             disk=RealDisk(),
-            founders=self._founders(),
+            founders=founders,
             limits=config.limits,
             entropy=self._entropy,
+            is_alone=config.cluster.is_forced_alone,
         )
         incarnation = self._entropy.bits(63)
         peer = PeerIdentity(identity.cluster_id, identity.member_id, incarnation, identity.birth)
@@ -136,6 +141,8 @@ class Server:
                 heartbeat_s=timing.heartbeat_s,
                 election_timeout_s=timing.election_s,
                 watch_progress_interval_s=config.watch_progress_interval_s,
+                strict_reconfiguration=config.cluster.is_strict,
+                learners_max=config.cluster.learners_max,
                 limits=config.limits,
             ),
             opened,
@@ -160,6 +167,9 @@ class Server:
             stopped=self._member_stopped,
         )
         self._member = self._node.member
+        if identity.member_id in self._member.applied_membership.removed:
+            raise MemberRemoved("this member was removed from the cluster")
+        self._transport.describe = self._description
         self._birth = identity.birth
         self._transport.birth_of = self._birth_of
         self._closers += [
@@ -226,28 +236,38 @@ class Server:
 
     # --- identity
 
-    def _identity(self) -> Identity:
+    async def _identity(self) -> tuple[Identity, Membership]:
+        """Return whose data this is, or will be, and the membership that a new log begins with."""
         config = self._config
         stored = stored_identity(config.data_dir)
         founders = self._founders()
         told = member_id(config.listen.advertised_peer_urls, token=config.cluster.token)
         if stored is not None:
-            if told in founders.voters and told != stored.member_id:
+            if told in founders.voters and stored.member_id in founders.voters - {told}:
                 raise WrongDataDirectory(
                     f"{config.data_dir} belongs to member {stored.member_id:x}, "
                     f"but the flags describe member {told:x}"
                 )
-            return stored
+            return stored, founders
         problems = config.bootstrap_problems()
         if problems:
             raise ConfigurationRefused(problems)
+        cluster = cluster_id(founders.voters)
+        if config.cluster.state == "existing":
+            told, cluster, founders = await joined(config, self._transport_context)
         identity = Identity(
-            cluster_id=cluster_id(founders.voters),
+            cluster_id=cluster,
             member_id=told,
             birth=self._entropy.bits(_BIRTH_BITS) or 1,
         )
         store_identity(config.data_dir, identity)
-        return identity
+        return identity, founders
+
+    def _transport_context(self, address: PeerAddress) -> ssl.SSLContext | None:
+        """Return with what to ask a peer, before there is a transport."""
+        if address.is_tls:
+            raise ValueError(f"no certificates for {address.host}:{address.port}")
+        return None
 
     def _founders(self) -> Membership:
         """Return the membership with which a new cluster starts."""
@@ -285,7 +305,11 @@ class Server:
             own = self._member.id
             self._member.stop(MemberFailed(f"member {own:x} has already been bootstrapped"))
         if reason is Refusal.REMOVED:
-            self._member.stop(MemberFailed("this member was removed from the cluster"))
+            self._member.stop(MemberRemoved("this member was removed from the cluster"))
+
+    def _description(self) -> bytes:
+        membership = self._member.applied_membership
+        return ClusterDescription(self._member.config.cluster_id, membership).encode()
 
     def _birth_of(self, member: MemberId) -> int:
         attributes = self._member.machine.attributes.get(member)

@@ -69,7 +69,7 @@ class Services:
             **KvService(
                 member, headers, pipeline, quota, node.housekeeping, access=access
             ).methods(),
-            **ClusterService(member, headers, pipeline).methods(),
+            **ClusterService(member, node.reconfiguration, headers, pipeline).methods(),
             **MaintenanceService(member, headers, pipeline, access).methods(),
             **WatchService(node.hub, self.gate, pipeline, access).methods(),
             **leases.methods(),

@@ -102,6 +102,7 @@ class MemberProcess:
 
     def __init__(self, program: Program, place: Place, flags: Sequence[str]) -> None:
         self.name = name = place.name
+        self.peer_url = f"http://127.0.0.1:{place.peer_port}"
         self.data_dir = place.data_dir or place.directory / "data"
         self.log_file = place.directory / "log"
         self.endpoint = f"127.0.0.1:{place.client_port}"
@@ -126,7 +127,7 @@ class MemberProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._log_start = 0
         self._failpoints = place.directory / "failpoints"
-        self._failpoints.mkdir(parents=True)
+        self._failpoints.mkdir(parents=True, exist_ok=True)
 
     @property
     def pid(self) -> int:
@@ -148,14 +149,18 @@ class MemberProcess:
         """The point `name` of this member."""
         return Failpoint(self._failpoints / name)
 
-    def start(self) -> None:
+    def start_with(self, *flags: str) -> None:
+        """Start the process with more flags, this once."""
+        self.start(flags)
+
+    def start(self, flags: Sequence[str] = ()) -> None:
         """Start the process; does not wait for readiness."""
         assert not self.is_running, f"{self.name} runs already"
         inherited = {name: value for name, value in os.environ.items() if name[:5] != "ETCD_"}
         self._log_start = self.log_file.stat().st_size if self.log_file.exists() else 0
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                self._arguments,
+                [*self._arguments, *flags],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -256,6 +261,7 @@ class ClusterProcess:
             data_dirs: places of the members' data, in order, if not in that directory.
         """
         self.program = program
+        self._flags = flags
         self.directory = Path(tempfile.mkdtemp(prefix=f"{program.name}-", dir=directory))
         ports = free_ports(2 * member_count)
         clients, peers = ports[:member_count], ports[member_count:]
@@ -284,6 +290,46 @@ class ClusterProcess:
             )
             for index in range(member_count)
         ]
+
+    def newcomer(self, name: str) -> MemberProcess:
+        """Prepare a member that is to join, with ports of its own; `members` does not hold it."""
+        client_port, peer_port = free_ports(2)
+        return self._joining(name, client_port, peer_port, [])
+
+    def join(self, newcomer: MemberProcess) -> None:
+        """Start a member that was added to the cluster, and wait until it is ready."""
+        self.members.append(
+            self._joining(
+                newcomer.name,
+                int(newcomer.endpoint.rpartition(":")[2]),
+                newcomer.peer_port,
+                self.members,
+            )
+        )
+        self.members[-1].start()
+        self.members[-1].wait_for_log(READY_LINE)
+
+    def _joining(
+        self, name: str, client_port: int, peer_port: int, others: "Sequence[MemberProcess]"
+    ) -> MemberProcess:
+        known = [(other.name, other.peer_port) for other in others] + [(name, peer_port)]
+        initial_cluster = ",".join(f"{each}=http://127.0.0.1:{port}" for each, port in known)
+        flags = [
+            "--initial-cluster",
+            initial_cluster,
+            "--initial-cluster-token",
+            self.directory.name,
+            "--initial-cluster-state",
+            "existing",
+            *self._flags,
+        ]
+        place = Place(
+            name=name,
+            directory=self.directory / f"{name}-{peer_port}",
+            client_port=client_port,
+            peer_port=peer_port,
+        )
+        return MemberProcess(self.program, place, flags)
 
     @property
     def endpoints(self) -> list[str]:

@@ -188,10 +188,15 @@ class SimLinks:
         self.loss = loss
         """Chance that a message is dropped as if its queue were full."""
         self.linked: set[MemberId] = set()
+        self.refused: frozenset[MemberId] = frozenset()
         self.dropped = 0
 
     def set_peers(self, peer_urls: Mapping[MemberId, tuple[str, ...]]) -> None:
         """Take note of nothing: everybody is connected with everybody."""
+
+    def refuse(self, members: frozenset[MemberId]) -> None:
+        """Remember who was removed."""
+        self.refused = members
 
     def send(self, member: MemberId, channel: Channel, payload: bytes) -> bool:
         if self.loss and self._world.dice.random() < self.loss:

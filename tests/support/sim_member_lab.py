@@ -6,11 +6,13 @@ from typing import TypeVar
 
 from google.protobuf.message import Message
 
+from kvstore.apply import Outcome, Reply, attributes_operation
+from kvstore.apply.command import OperationKind
 from kvstore.base.ids import MemberId
 from kvstore.base.limits import Limits
 from kvstore.raft.consensus import Membership
 from kvstore.raft.timing import RaftTiming
-from kvstore.wire.pb import rpc_pb2
+from kvstore.wire.pb import raft_pb2, rpc_pb2
 from tests.simulation.members.calls import Answer, Status, StreamRequest, UnaryRequest, Wire
 from tests.simulation.members.machine import Machine
 from tests.simulation.members.oracle import Oracle
@@ -23,6 +25,8 @@ _Response = TypeVar("_Response", bound=Message)
 ELECTION_S = 0.5
 _PATIENCE_S = 30.0
 _CALM_SEED = 1
+_HEALTHY_S = 6.0
+"""After so long without a fault, changes of the members are allowed."""
 
 
 def calm_profile(members: int, limits: Limits) -> Profile:
@@ -47,7 +51,9 @@ class MemberLab:
     """Members on virtual time; `call` waits for an answer, nothing else passes time by itself."""
 
     def __init__(self, members: int = 3, limits: Limits | None = None) -> None:
-        profile = calm_profile(members, limits or Limits(wal_segment_bytes=16 * 1024))
+        self._profile = profile = calm_profile(
+            members, limits or Limits(wal_segment_bytes=16 * 1024)
+        )
         self.world = World(_CALM_SEED)
         self.oracle = Oracle(self.world)
         self.network = SimNetwork(self.world, delay_s=profile.delay_s)
@@ -69,6 +75,28 @@ class MemberLab:
         for machine in self.machines:
             machine.start()
         self._connect()
+
+    def publish(self) -> None:
+        """Let every member tell its name, and wait until the cluster allows changes."""
+        for machine in self.machines:
+            publish(machine)
+        self.elapse(_HEALTHY_S)
+
+    def join(self, member_id: MemberId) -> Machine:
+        """Start a member that was added, as one does that asked another for its cluster."""
+        membership = self.leader().node.member.applied_membership
+        machine = Machine(
+            member_id, self.world, self.network, self.oracle, self._profile, membership
+        )
+        self.machines.append(machine)
+        self.network.attach(member_id, machine)
+        machine.start()
+        publish(machine)
+        return machine
+
+    def heal(self) -> None:
+        """Allow all links again."""
+        self.network.heal()
 
     def elapse(self, seconds: float) -> None:
         """Let virtual time pass."""
@@ -166,6 +194,18 @@ class MemberLab:
     def _connect(self) -> None:
         self.network.connect_all()
         self.world.after(0.05, self._connect)
+
+
+def publish(machine: Machine) -> None:
+    """Let a member tell its cluster its name, as one does when it has started."""
+    name = raft_pb2.MemberAttributes(name=f"m{machine.id}", birth=machine.id)
+    payload = attributes_operation(machine.id, name)
+
+    def done(outcome: Outcome) -> None:
+        if not isinstance(outcome, Reply) and machine.is_alive:
+            machine.post(0.1, publish, machine)
+
+    machine.node.member.propose(OperationKind.MEMBER_ATTRIBUTES, payload, done)
 
 
 class _OneMessage:

@@ -64,6 +64,26 @@ RPCS = {
     "MemberList": _rpc(
         "Cluster", "MemberList", rpc_pb2.MemberListRequest, rpc_pb2.MemberListResponse
     ),
+    "MemberAdd": _rpc("Cluster", "MemberAdd", rpc_pb2.MemberAddRequest, rpc_pb2.MemberAddResponse),
+    "MemberRemove": _rpc(
+        "Cluster", "MemberRemove", rpc_pb2.MemberRemoveRequest, rpc_pb2.MemberRemoveResponse
+    ),
+    "MemberUpdate": _rpc(
+        "Cluster", "MemberUpdate", rpc_pb2.MemberUpdateRequest, rpc_pb2.MemberUpdateResponse
+    ),
+    "MemberPromote": _rpc(
+        "Cluster", "MemberPromote", rpc_pb2.MemberPromoteRequest, rpc_pb2.MemberPromoteResponse
+    ),
+    "MoveLeader": _rpc(
+        "Maintenance", "MoveLeader", rpc_pb2.MoveLeaderRequest, rpc_pb2.MoveLeaderResponse
+    ),
+    "Defragment": _rpc(
+        "Maintenance", "Defragment", rpc_pb2.DefragmentRequest, rpc_pb2.DefragmentResponse
+    ),
+    "Hash": _rpc("Maintenance", "Hash", rpc_pb2.HashRequest, rpc_pb2.HashResponse),
+    "Downgrade": _rpc(
+        "Maintenance", "Downgrade", rpc_pb2.DowngradeRequest, rpc_pb2.DowngradeResponse
+    ),
     "NoSuchMethod": _rpc("KV", "NoSuchMethod", rpc_pb2.RangeRequest, rpc_pb2.RangeResponse),
     "NoSuchService": _rpc("Nothing", "Range", rpc_pb2.RangeRequest, rpc_pb2.RangeResponse),
 }

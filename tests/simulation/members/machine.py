@@ -7,7 +7,7 @@ from pathlib import Path
 from random import Random
 
 from kvstore.auth.passwords import COST_MIN
-from kvstore.base.errors import MemberFailed
+from kvstore.base.errors import MemberFailed, MemberRemoved
 from kvstore.base.ids import ClusterId, MemberId, Term
 from kvstore.member import MemberConfig
 from kvstore.member.bootstrap import Identity, open_member
@@ -78,6 +78,7 @@ class Machine:
     ) -> None:
         self.id = member_id
         self.is_alive = False
+        self.is_removed = False
         self.methods: dict[str, Method] = {}
         self.connections: dict[object, Callable[[], None]] = {}
         """Whoever is to be told when the process ends."""
@@ -142,8 +143,8 @@ class Machine:
         self.keyspaces.crash()
 
     def restart(self) -> None:
-        """Start again, unless it runs."""
-        if not self.is_alive:
+        """Start again, unless it runs, or was removed from its cluster."""
+        if not (self.is_alive or self.is_removed):
             self.start()
 
     def post(self, delay_s: float, action: Callable[..., None], *arguments: object) -> None:
@@ -190,8 +191,7 @@ class Machine:
     def heal(self) -> None:
         """End all faults for good, but pauses: what has waited must come in its order."""
         self._is_healed = True
-        if not self.is_alive:
-            self.start()
+        self.restart()
         self._links.loss = 0.0
         self._log_worker.held_until = self._disk_worker.held_until = 0.0
         self.free_disk()
@@ -312,6 +312,12 @@ class Machine:
         self.node.member.receive(sender, message[0], message[1:])
 
     def _stopped(self, failure: BaseException) -> None:
+        if isinstance(failure, MemberRemoved):
+            self._oracle.note("member removed")
+            self._world.log(self.id, "is removed")
+            self.is_removed = True
+            self.post(0.0, self.kill)
+            return
         if not self._may_fail or not isinstance(failure, MemberFailed):
             # Out of the world's own loop: inside the step it would stop the member once more.
             self._world.after(0.0, _raise, failure)

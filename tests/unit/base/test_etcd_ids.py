@@ -1,6 +1,6 @@
 """Ids recorded from a real etcd 3.5.1 (`etcdctl member list`, `endpoint status`)."""
 
-from kvstore.server.identity import cluster_id, member_id
+from kvstore.base.etcd_ids import cluster_id, member_id
 
 
 def test_the_default_member_has_the_ids_that_etcd_gives_it() -> None:
