@@ -139,10 +139,10 @@ def open_member(  # noqa: PLR0913 - two places, one identity, and the doors
     for note in recovered.notes:
         logger.warning("recovered the write-ahead log", extra={"note": note})
     journal = Journal(wal, recovered)
-    if is_alone:
-        _go_on_alone(wal, journal, identity.member_id, founders)
     generation = recovered.base.generation
     _remove_other_generations(keyspaces, generation)
+    if is_alone:
+        _go_on_alone(wal, journal, identity.member_id, founders)
     if recovered.failure:
         logger.warning("an earlier run ended with a failed sync", extra={"why": recovered.failure})
     backend = keyspaces.open(generation, is_suspect=bool(recovered.failure))

@@ -246,9 +246,9 @@ class Member(ConsensusHost):
         """
         self.close_view()
         self.machine = machine
-        self._membership_applied(membership)
         self._proposals.lose(ProposalConnectionLost)
         self.schedule_turn()
+        self._membership_applied(membership)
 
     def close_view(self) -> None:
         """Let go of the pinned view after a change; the next look opens a fresh one."""

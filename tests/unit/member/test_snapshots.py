@@ -125,7 +125,8 @@ def test_what_was_forwarded_before_a_switch_ends_as_unknown_at_the_switch() -> N
     lab.ask(lab.follower(), "KV/Put", rpc_pb2.PutRequest(key=b"k", value=b"1"), answers)
     lab.elapse(0.5)
     assert not answers
-    member.replace_machine(member.machine)  # whether it is in there, nobody could tell
+    # Whether it is in there, nobody could tell.
+    member.replace_machine(member.machine, member.applied_membership)
     lab.elapse(0.01)
     assert answers == [Status(Code.UNAVAILABLE, ProposalConnectionLost.message)]
 
