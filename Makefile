@@ -61,7 +61,7 @@ sim: $(READY) ## Simulate whole clusters: the engine alone, then whole members (
 	@$(BIN)/python -m tests.simulation.members --seeds 0:$(SEEDS) --jobs 2
 
 chaos: $(READY) ## Break real members for MINUTES=1 and judge them (SEED=n repeats, ETCD=1: a real etcd)
-	@$(BIN)/kvstore chaos run --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(ETCD),--etcd)
+	@$(BIN)/kvstore chaos run --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(ETCD),--etcd --no-progress)
 
 mutants: $(READY) ## Plant each bug of tests/mutants in a copy, and see that something notices
 	@$(BIN)/python -m tests.mutants.run --table docs/mutants.md

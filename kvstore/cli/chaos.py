@@ -1,17 +1,28 @@
 """`kvstore chaos`: real members under faults, with the checker as the judge."""
 
 import os
+import sys
 from pathlib import Path
 
 import click
 
 from kvstore.check import Verdict
+from kvstore.testing import Cluster, FaultUnavailable, MemberDidNotStart
 from kvstore.testing.chaos import ChaosPlan, FaultKind, run_chaos
-from kvstore.testing.errors import MemberDidNotStart
+from kvstore.testing.chaos.console import CommandRefused, Console
 from kvstore.testing.program import KVSTORED, Program, etcd
 
 EXIT_CODES = {Verdict.HOLDS: 0, Verdict.VIOLATED: 1, Verdict.UNKNOWN: 3}
 """2 is click's own."""
+
+_etcd_option = click.option(
+    "--etcd",
+    "etcd_path",
+    is_flag=False,
+    flag_value="",
+    type=str,
+    help="Break a real etcd in place of our members: the one at this path, or the one found.",
+)
 
 
 @click.group()
@@ -35,13 +46,12 @@ def chaos() -> None:
     type=click.Choice([kind.value for kind in FaultKind]),
     help="Only this one; may be repeated. Default: all that this machine can.",
 )
+@_etcd_option
 @click.option(
-    "--etcd",
-    "etcd_path",
-    is_flag=False,
-    flag_value="",
-    type=str,
-    help="Break a real etcd in place of our members: the one at this path, or the one found.",
+    "--progress/--no-progress",
+    "asks_progress",
+    default=True,
+    help="Whether watches ask for progress; etcd 3.5.1 answers too early (etcd-io/etcd#15220).",
 )
 @click.option(
     "--out",
@@ -58,6 +68,8 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
     faults: tuple[str, ...],
     etcd_path: str | None,
     directory: Path | None,
+    *,
+    asks_progress: bool,
 ) -> None:
     """Start a cluster of its own, break it for a while, and judge its history."""
     if seed is None:
@@ -69,6 +81,7 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
         members=members,
         program=program,
         kinds=[FaultKind(name) for name in faults] or list(FaultKind),
+        asks_progress=asks_progress,
         directory=directory or Path(".kvstore") / "chaos" / str(seed),
     )
     click.echo(f"chaos: seed {seed}, {members} members of {program.name}, {minutes:g} minutes")
@@ -85,9 +98,58 @@ def run(  # noqa: PLR0913, PLR0917 - one for each option
     if result.verdict is Verdict.HOLDS:
         click.echo(f"seed {seed}: ok")
     else:
-        again = f"kvstore chaos run --seed {seed} --minutes {minutes:g} --members {members}"
+        options = [f"--seed {seed} --minutes {minutes:g} --members {members}"]
+        options += [f"--fault {name}" for name in faults]
+        options += ["--etcd"] if program is not KVSTORED else []
+        again = f"kvstore chaos run {' '.join(options)}"
         click.echo(f"seed {seed}: {result.verdict.value}; again: {again}")
     context.exit(EXIT_CODES[result.verdict])
+
+
+@chaos.command(
+    epilog="Examples: `kvstore chaos shell`, `kvstore chaos shell -n 5 --etcd < script`; "
+    "`help` lists the commands"
+)
+@click.option("-n", "members", type=click.IntRange(1, 9), default=3, show_default=True)
+@_etcd_option
+@click.option("--disk-mib", type=click.IntRange(min=64), help="Small disks, for `full-disk`.")
+@click.option("--own-clocks", is_flag=True, help="Clocks of their own, for `skew`.")
+def shell(members: int, etcd_path: str | None, disk_mib: int | None, *, own_clocks: bool) -> None:
+    """Start a cluster and break it by commands from the standard input, one a line.
+
+    Prints `ready: URL,URL,...` when every member answers; the cluster ends with the input.
+    """
+    try:
+        cluster = Cluster(
+            members, program=_program(etcd_path), disk_mib=disk_mib, own_clocks=own_clocks
+        )
+    except FaultUnavailable as why:
+        raise click.ClickException(str(why)) from why
+    try:
+        cluster.start()
+        urls = ",".join(f"http://{endpoint}" for endpoint in cluster.endpoints)
+        click.echo(f"ready: {urls}")
+        _obey_input(Console(cluster, click.echo))
+    except MemberDidNotStart as error:
+        raise click.ClickException(str(error)) from error
+    finally:
+        cluster.close()
+
+
+def _obey_input(console: Console) -> None:
+    """Do what the lines say. In a script the first mistake ends it; at a terminal, it is told."""
+    is_terminal = sys.stdin.isatty()
+    while True:
+        if is_terminal:
+            click.echo("chaos> ", nl=False)
+        line = sys.stdin.readline()
+        try:
+            if not line or not console.obey(line):
+                return
+        except CommandRefused as refusal:
+            if not is_terminal:
+                raise click.ClickException(f"{line.strip()}: {refusal}") from refusal
+            click.echo(str(refusal), err=True)
 
 
 def _program(etcd_path: str | None) -> Program:

@@ -277,15 +277,21 @@ class Member:
             self.start()
 
     @property
+    def faults(self) -> list[str]:
+        """What was done to it and not undone, in words; that it was killed is not among them."""
+        offset_s = 0.0 if self._clock is None else self._clock.offset_s
+        found = {
+            "paused": self.is_paused,
+            "slow disk": self._slow is not None,
+            "full disk": self._disk is not None and self._disk.is_full,
+            f"clock off by {offset_s:+g} s": offset_s != 0.0,
+        }
+        return [words for words, is_so in found.items() if is_so]
+
+    @property
     def is_faulty(self) -> bool:
         """Whether something is wrong with it that `heal` undoes."""
-        return (
-            not self.is_running
-            or self._is_paused
-            or self._slow is not None
-            or (self._clock is not None and self._clock.offset_s != 0.0)
-            or (self._disk is not None and self._disk.is_full)
-        )
+        return not self.is_running or bool(self.faults)
 
     def close(self) -> None:
         """Kill its process and let go of all that it had."""

@@ -1,6 +1,7 @@
 """`kvstore chaos`: a short run of the whole thing, from the command line to the picture."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from click.testing import CliRunner, Result
 
 from kvstore.check import Verdict, check, read_history
 from kvstore.cli.umbrella import main
+from kvstore.testing import Cluster
+from kvstore.testing.chaos.console import CommandRefused, Console
 from tests.support.etcd_process import etcd_program
 
 pytestmark = [pytest.mark.slow]
@@ -55,3 +58,48 @@ def test_an_etcd_that_is_not_there_is_bad_usage(tmp_path: Path) -> None:
     result = run(tmp_path, "--etcd", str(tmp_path / "nowhere"))
     assert result.exit_code == 2
     assert "no etcd at" in result.output
+
+
+SCRIPT = """
+# the leader, cut off, still answers, but not for long
+partition leader
+status
+heal
+kill m1
+start
+pause m2
+status
+resume m2
+"""
+
+
+def test_a_script_breaks_a_cluster_in_the_words_of_the_faults() -> None:
+    result = CliRunner().invoke(main, ["chaos", "shell"], input=SCRIPT)
+    assert result.exit_code == 0, result.output
+    lines = result.output.splitlines()
+    assert lines[0].startswith("ready: http://127.0.0.1:")
+    assert sum(line.startswith("cut: ") for line in lines) == 4
+    assert any(line.startswith("m2 ") and "paused" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("partition m7", "there are m1, and `leader`"),
+        ("melt m1", "no command 'melt'"),
+        ("slow-disk m1 fast", "not a number of seconds"),
+        ("slow-disk m1 -1", "not a number of seconds"),
+        ("cut m1 m1", "cut off from itself"),
+        ("full-disk m1", "disk_mib"),
+        ("pause", "which member?"),
+    ],
+)
+def test_what_a_script_cannot_mean_is_refused(single: Console, line: str, why: str) -> None:
+    with pytest.raises(CommandRefused, match=re.escape(why)):
+        single.obey(line)
+
+
+@pytest.fixture(scope="module")
+def single() -> Iterator[Console]:
+    with Cluster(1) as cluster:
+        yield Console(cluster, print)

@@ -45,6 +45,8 @@ class ChaosPlan:
     key_clients: int = 5
     pause_s: float = 0.1
     """A client's rest between two requests, on average."""
+    asks_progress: bool = True
+    """Whether watches ask how far they are, all the time."""
     check_s: float = 600.0
     """How long the checker may search."""
     directory: Path = Path()
@@ -169,7 +171,7 @@ class _Run:
             resting.wait(max(0.0, step.starts_s - self._elapsed_s()))
             self._carry_out(step, resting)
             self._watches[number % len(self._watches)].move()
-            for watch in self._watches:
+            for watch in self._watches if self._plan.asks_progress else ():
                 watch.request_progress()
         resting.wait(max(0.0, self._plan.duration_s - self._elapsed_s()))
 
