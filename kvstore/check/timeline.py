@@ -54,6 +54,8 @@ def timeline(report: Report) -> str:
 def _finding(finding: Finding) -> str:
     steps = "".join(f"<li>{escape(step)}</li>" for step in finding.steps)
     links = " ".join(f'<a href="#o{index}">#{index}</a>' for index in finding.operations[:40])
+    if finding.watch:
+        links += f' <a href="#{_watch_id(finding.watch)}">⊙ {escape(finding.watch)}</a>'
     return (
         f'<li class="{finding.verdict.value}"><b>{_MARKS[finding.verdict]} '
         f"{escape(finding.guarantee)}</b>: {escape(finding.summary)} {links}"
@@ -160,7 +162,15 @@ class _Picture:
         return f"{bar}<text x={x + 3} y={y + 12} class={style}>{escape(text, quote=False)}</text>"
 
     def _responses(self, watch: Watch, y: int) -> Iterator[str]:
-        kind = '"w f"' if watch.name in self._failing_watches else "w"
+        kind = "w"
+        if watch.name in self._failing_watches:
+            kind = '"w f"'
+            x, end = (self._x(watch.responses[place].time) for place in (0, -1))
+            width = max(round(end - x, 1), 2)
+            yield (
+                f"<rect id={_watch_id(watch.name)} class=h x={x - 6} y={y - 2} "
+                f"width={width + 12} height={_BAR + 4}><title>{escape(watch.name)}</title></rect>"
+            )
         if not self._has_event_titles:
             ticks = "".join(f"M{self._x(r.time)} {y + 3}v10" for r in watch.responses)
             yield f"<path class={kind} d='{ticks}'/>"
@@ -218,6 +228,11 @@ def _watch_rows(history: History) -> Iterator[_Row]:
         for lane in lanes:
             names = lane[0].name if len(lane) == 1 else f"{lane[0].name} …"
             yield _Row(f"{names} ⊙", watches=tuple(lane))
+
+
+def _watch_id(name: str) -> str:
+    """Return the name as an identity that needs no quotes in markup."""
+    return "w" + "".join(c if c.isascii() and c.isalnum() else f"-{ord(c):x}-" for c in name)
 
 
 def _natural(name: str) -> tuple[int, str]:

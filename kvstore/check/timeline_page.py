@@ -30,6 +30,7 @@ svg { display: block; font: 12px system-ui, sans-serif; flex: none }
 .f { stroke: #b3261e; stroke-width: 3; fill-opacity: .75 }
 .t { fill: #d7e8d4 } .x { fill: #f3b8a8; fill-opacity: .4 }
 .w { fill: #7a4fb5; stroke: #7a4fb5 } .w.f { fill: #b3261e }
+.h { fill: none; stroke: #b3261e; stroke-width: 2 }
 text.f { fill: #b3261e; stroke: none; font-weight: 600 }
 .d { font-size: 10px; pointer-events: none }
 .k0 { font-weight: 600 } .k1 { font-weight: 600; fill: #1d5d86 }

@@ -12,7 +12,17 @@ from random import Random
 
 import pytest
 
-from kvstore.check import FOREVER, Band, History, Report, check, timeline
+from kvstore.check import (
+    FOREVER,
+    Band,
+    History,
+    Report,
+    ResponseKind,
+    Watch,
+    WatchResponse,
+    check,
+    timeline,
+)
 from tests.unit.check import anomalies
 from tests.unit.check.worlds import Shape, history, ok, register_history, store_history
 
@@ -107,6 +117,30 @@ def test_keys_that_are_no_text_are_spelled_out() -> None:
     assert timeline(report).encode("utf-8")
 
 
+def test_a_watch_that_broke_a_guarantee_is_framed_and_linked() -> None:
+    random = Random(3)
+    bad = None
+    while bad is None:
+        made, _ = store_history(random, Shape(clients=3, operations=60, keys=2, unknown=0))
+        bad = anomalies.duplicate_event(random, made)
+    page = timeline(check(bad))
+    frames = [a["id"] for tag, a in Outline(page).elements if a.get("class") == "h"]
+    assert len(frames) == 1
+    assert f'href="#{frames[0]}"' in page
+
+
+def test_the_streams_of_one_client_share_a_row() -> None:
+    def stream(name: str, begin: float) -> Watch:
+        told = WatchResponse(kind=ResponseKind.CREATED, time=begin, revision=1)
+        last = WatchResponse(kind=ResponseKind.PROGRESS, time=begin + 1, revision=1)
+        return Watch(name=name, client="a", key="k", responses=(told, last))
+
+    after, beside = [stream("w1", 0.0), stream("w2", 2.0)], [stream("w1", 0.0), stream("w2", 0.5)]
+    for watches, rows in ((after, 1), (beside, 2)):
+        page = timeline(check(History(watches=tuple(watches))))
+        assert page.count("⊙</text>") == rows
+
+
 def test_an_empty_history_has_a_page() -> None:
     assert "Verdict: holds" in timeline(check(History()))
 
@@ -194,6 +228,7 @@ def test_a_browser_shows_bars_bands_and_the_failing_part(tmp_path: Path) -> None
         ("d7e8d4", "terms"),
         ("b3261e", "the failing part"),
         ("c98a12", "unknown operations"),
+        ("fae3dc", "faults"),
     ):
         assert seen.get(bytes.fromhex(colour), 0) > 20, f"{what} cannot be seen"
     assert seen[b"\xff\xff\xff"] < 0.98 * sum(seen.values())
