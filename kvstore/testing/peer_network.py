@@ -36,6 +36,7 @@ class PeerNetwork:
         }
         self._loop = asyncio.new_event_loop()
         self._cables: set[asyncio.Task[None]] = set()
+        self._servers: list[asyncio.Server] = []
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
     def start(self, targets: Mapping[str, int]) -> None:
@@ -102,7 +103,8 @@ class PeerNetwork:
 
         async def serve() -> None:
             for name, listening in self._sockets.items():
-                await asyncio.start_server(self._accepting(name), sock=listening)
+                server = await asyncio.start_server(self._accepting(name), sock=listening)
+                self._servers.append(server)
 
         return asyncio.ensure_future(serve())
 
@@ -117,6 +119,8 @@ class PeerNetwork:
         self._do(change)
 
     def _end(self) -> "asyncio.Future[None]":
+        for server in self._servers:
+            server.close()
         cables = list(self._cables)
 
         async def cancel() -> None:

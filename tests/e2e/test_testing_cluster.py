@@ -107,8 +107,9 @@ def test_slow_syncs_slow_writes_down_until_healed(three: Cluster) -> None:
         for member in three.members:
             member.slow_disk(0.4)
         began = time.monotonic()
-        client.put("probe", "slow")
-        assert time.monotonic() - began > 0.2
+        for _ in range(5):  # now and then one slips through between two delays
+            client.put("probe", "slow")
+        assert time.monotonic() - began > 0.5
         three.heal()
         assert not three.is_faulty
 
