@@ -11,6 +11,7 @@ import click
 from kvstore.cli import local_topology
 from kvstore.cli.local_process import (
     LOCK_FILE,
+    PROFILE_FILE,
     STATE_FILE,
     is_healthy,
     read_state,
@@ -54,21 +55,28 @@ def local() -> None:
     help=f"Client port of the first member; default {local_topology.BASE_PORT_DEFAULT}. "
     f"The others follow at +{local_topology.PORT_STEP}, peers at +1.",
 )
+@click.option(
+    "--tls/--no-tls",
+    "tls",
+    default=None,
+    help="Speak mutual TLS everywhere; certificates are made, and kvstorectl finds them.",
+)
 @click.option("-d", "--detach", is_flag=True, help="Return when the cluster is ready.")
 @click.pass_context
-def up(
+def up(  # noqa: PLR0913 - one for each option
     context: click.Context,
     size: int | None,
     directory: Path,
     base_port: int | None,
     *,
+    tls: bool | None,
     detach: bool,
 ) -> None:
     """Start a cluster; the second time on a directory, the same one again.
 
     Prints `ready: URL,URL,...` when every member answers.
     """
-    topology = _wanted(_state(directory), directory, size=size, base_port=base_port)
+    topology = _wanted(_state(directory), directory, size=size, base_port=base_port, tls=tls)
     context.exit(bring_up(topology, is_detached=detach))
 
 
@@ -152,7 +160,9 @@ def rm(directory: Path, *, yes: bool) -> None:
         if plan.data_dir.exists():
             shutil.rmtree(plan.data_dir)
         plan.log_file.unlink(missing_ok=True)
-    for name in (STATE_FILE, LOCK_FILE):
+    if state.topology.is_tls and state.topology.tls_directory.exists():
+        shutil.rmtree(state.topology.tls_directory)
+    for name in (STATE_FILE, LOCK_FILE, PROFILE_FILE):
         directory.joinpath(name).unlink(missing_ok=True)
     if not any(directory.iterdir()):  # what is not ours stays
         directory.rmdir()
@@ -160,7 +170,12 @@ def rm(directory: Path, *, yes: bool) -> None:
 
 
 def _wanted(
-    state: LocalState | None, directory: Path, *, size: int | None, base_port: int | None
+    state: LocalState | None,
+    directory: Path,
+    *,
+    size: int | None,
+    base_port: int | None,
+    tls: bool | None,
 ) -> Topology:
     """Return the cluster to start: the one that is there, or a new one as asked for."""
     if state is None:
@@ -168,11 +183,17 @@ def _wanted(
             directory=directory,
             base_port=base_port or local_topology.BASE_PORT_DEFAULT,
             size=size or local_topology.MEMBERS_DEFAULT,
+            is_tls=bool(tls),
         )
     there = state.topology
-    if size not in (None, there.size) or base_port not in (None, there.base_port):
+    if (
+        size not in (None, there.size)
+        or base_port not in (None, there.base_port)
+        or tls not in (None, there.is_tls)
+    ):
         raise click.ClickException(
-            f"{directory} holds a cluster of {there.size} at base port {there.base_port}; "
+            f"{directory} holds a cluster of {there.size} at base port {there.base_port}"
+            f"{', with TLS' if there.is_tls else ''}; "
             f"start it as it is, remove it (`kvstore local rm --dir {directory}`), "
             "or choose another --dir"
         )

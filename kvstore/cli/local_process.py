@@ -2,8 +2,10 @@
 
 import fcntl
 import http.client
+import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -12,9 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kvstore.cli.local_topology import HOST, LocalState, MemberPlan, Topology
+from kvstore.cli.tls_directory import TlsDirectory
 
 MEMBER_COMMAND = (sys.executable, "-m", "kvstore.cli.server")
 STATE_FILE = "cluster.json"
+PROFILE_FILE = "profile.json"
+"""What kvstorectl reads to find the cluster."""
 LOCK_FILE = "up.lock"
 HEALTH_TIMEOUT_S = 1.0
 STOP_TIMEOUT_S = 15.0
@@ -81,7 +86,7 @@ class LocalCluster:
 
 def is_healthy(member: MemberPlan) -> bool:
     """Whether the member says of itself that it can serve (`GET /health`)."""
-    connection = http.client.HTTPConnection(HOST, member.client_port, timeout=HEALTH_TIMEOUT_S)
+    connection = _connection(member)
     try:
         connection.request("GET", "/health")
         return connection.getresponse().status == http.client.OK
@@ -89,6 +94,24 @@ def is_healthy(member: MemberPlan) -> bool:
         return False
     finally:
         connection.close()
+
+
+def _connection(member: MemberPlan) -> http.client.HTTPConnection:
+    if member.tls_directory is None:
+        return http.client.HTTPConnection(HOST, member.client_port, timeout=HEALTH_TIMEOUT_S)
+    files = TlsDirectory(member.tls_directory).client()
+    context = ssl.create_default_context(cafile=files["cacert"])
+    context.load_cert_chain(files["cert"], files["key"])
+    return http.client.HTTPSConnection(
+        HOST, member.client_port, timeout=HEALTH_TIMEOUT_S, context=context
+    )
+
+
+def write_profile(topology: Topology) -> Path:
+    """Write down how clients find the cluster; return where."""
+    file = topology.directory / PROFILE_FILE
+    file.write_text(json.dumps(topology.profile, indent=2) + "\n")
+    return file
 
 
 def read_state(directory: Path) -> LocalState | None:

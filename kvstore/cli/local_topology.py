@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from kvstore.cli.tls_directory import TlsDirectory
+
 HOST = "127.0.0.1"
 BASE_PORT_DEFAULT = 2379
 MEMBERS_DEFAULT = 3
@@ -30,6 +32,8 @@ class MemberPlan:
     client_port: int
     data_dir: Path
     log_file: Path
+    tls_directory: Path | None = None
+    """Where its certificates lie; None without TLS."""
 
     @property
     def peer_port(self) -> int:
@@ -39,12 +43,16 @@ class MemberPlan:
     @property
     def client_url(self) -> str:
         """Where clients find it."""
-        return f"http://{HOST}:{self.client_port}"
+        return f"{self._scheme}://{HOST}:{self.client_port}"
 
     @property
     def peer_url(self) -> str:
         """Where peers find it."""
-        return f"http://{HOST}:{self.peer_port}"
+        return f"{self._scheme}://{HOST}:{self.peer_port}"
+
+    @property
+    def _scheme(self) -> str:
+        return "http" if self.tls_directory is None else "https"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +62,19 @@ class Topology:
     directory: Path
     base_port: int
     size: int
+    is_tls: bool = False
+    """Mutual TLS, between members and with clients; certificates lie in `tls_directory`."""
+
+    @property
+    def tls_directory(self) -> Path:
+        """Where the certificates lie."""
+        return self.directory / "tls"
+
+    @property
+    def profile(self) -> dict[str, str]:
+        """What kvstorectl has to know, by the names of its flags."""
+        found = {"endpoints": self.client_urls}
+        return found | TlsDirectory(self.tls_directory).client() if self.is_tls else found
 
     @property
     def members(self) -> tuple[MemberPlan, ...]:
@@ -64,6 +85,7 @@ class Topology:
                 client_port=self.base_port + number * PORT_STEP,
                 data_dir=self.directory / f"m{number + 1}.data",
                 log_file=self.directory / f"m{number + 1}.log",
+                tls_directory=self.tls_directory if self.is_tls else None,
             )
             for number in range(self.size)
         )
@@ -86,6 +108,7 @@ class Topology:
             f"--initial-cluster={cluster}",
             "--initial-cluster-state=new",
             "--initial-cluster-token=kvstore-local",
+            *(TlsDirectory(self.tls_directory).member_flags() if self.is_tls else ()),
         ]
 
 
@@ -105,6 +128,7 @@ class LocalState:
                 "format": FORMAT,
                 "base_port": self.topology.base_port,
                 "size": self.topology.size,
+                "tls": self.topology.is_tls,
                 "member_pids": dict(self.member_pids),
                 "launcher_pid": self.launcher_pid,
             },
@@ -127,6 +151,7 @@ class LocalState:
                     directory=directory,
                     base_port=int(stored["base_port"]),
                     size=int(stored["size"]),
+                    is_tls=bool(stored.get("tls", False)),
                 ),
                 member_pids={str(name): int(pid) for name, pid in stored["member_pids"].items()},
                 launcher_pid=stored["launcher_pid"],

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import click
 
@@ -18,13 +19,18 @@ from kvstore.cli.local_process import (
     read_state,
     running_members,
     up_lock,
+    write_profile,
     write_state,
 )
 from kvstore.cli.local_topology import LocalState, Topology
 from kvstore.cli.local_view import LinesView, MemberStatus, View, try_this
+from kvstore.cli.tls_directory import TlsDirectory
 
 READY_TIMEOUT_S = 60.0
 EXIT_MEMBERS_ENDED = 1
+TLS_HOSTS = ("localhost", "127.0.0.1", "::1")
+_AUTHORITY_DAYS = 3650
+_CERTIFICATE_DAYS = 3650
 _POLL_S = 0.1
 _REFRESH_S = 1.0
 _LOG_LINES_SHOWN = 10
@@ -61,6 +67,9 @@ def up(
 def _run(cluster: LocalCluster, stopping: threading.Event, *, is_detached: bool) -> int:
     is_left_running = False
     try:
+        if cluster.topology.is_tls:
+            _make_certificates(cluster.topology)
+        write_profile(cluster.topology)
         cluster.start()
         write_state(cluster.state(launcher_pid=os.getpid()))
         _wait_until_ready(cluster, stopping, LinesView())
@@ -83,6 +92,15 @@ def _run(cluster: LocalCluster, stopping: threading.Event, *, is_detached: bool)
         if not is_left_running:
             cluster.stop()
             write_state(cluster.state(launcher_pid=None))
+
+
+def _make_certificates(topology: Topology) -> None:
+    """Make what is not there yet: a second `up` finds the same certificates."""
+    directory = TlsDirectory(topology.tls_directory)
+    now = datetime.now(UTC)
+    if directory.make_authority(now=now, days=_AUTHORITY_DAYS):
+        directory.make("member", "member", TLS_HOSTS, now=now, days=_CERTIFICATE_DAYS)
+        directory.make("client", "client", [], now=now, days=_CERTIFICATE_DAYS)
 
 
 def _wait_until_ready(cluster: LocalCluster, stopping: threading.Event, view: View) -> None:

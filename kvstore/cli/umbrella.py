@@ -14,6 +14,7 @@ BUILT_IN = {
     "chaos": ("kvstore.cli.chaos:chaos", "Break a cluster on purpose, and judge it."),
     "check": ("kvstore.cli.check:check", "Judge a recorded history, and draw it."),
     "local": ("kvstore.cli.local:local", "Run a cluster on this machine, one process a member."),
+    "tls": ("kvstore.cli.tls:tls", "Make certificates for a cluster and its clients."),
 }
 
 

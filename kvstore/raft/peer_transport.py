@@ -8,7 +8,7 @@ nothing of an old link can arrive during the next one (F17).
 import asyncio
 import logging
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast
 
@@ -61,12 +61,20 @@ class PeerInbox(Protocol):
         ...
 
 
+Certificate = Mapping[str, object]
+"""A verified certificate, as `ssl` describes it."""
+
+
 @dataclass(frozen=True, slots=True)
 class PeerTls:
-    """Contexts that demand and show certificates: mutual TLS."""
+    """How peers prove who they are."""
 
     server: ssl.SSLContext
-    client: ssl.SSLContext
+    """To accept with."""
+    client: Callable[[], ssl.SSLContext]
+    """Returns what to dial with, made of the newest certificates."""
+    admits: Callable[[Certificate | None, str], Awaitable[bool]]
+    """Whether who shows a certificate may connect from an address; may look names up."""
 
 
 class PeerTransport:
@@ -173,6 +181,11 @@ class PeerTransport:
             if link.outgoing is not None:
                 link.outgoing.flush()
 
+    def judge(self, connection: "_Connection", certificate: Certificate | None, ip: str) -> None:
+        """See whether an accepted connection may stay; it waits for `admitted` or is cut."""
+        if self._tasks is not None and self._tls is not None:
+            self._tasks.create_task(self._judge(connection, self._tls, certificate, ip))
+
     # --- what connections report ----------------------------------------------------------------
 
     def opened(self, connection: "_Connection") -> None:
@@ -203,7 +216,7 @@ class PeerTransport:
             return None
         if self._tls is None:
             raise ValueError(f"no certificates for {address.host}:{address.port}")
-        return self._tls.server if is_server else self._tls.client
+        return self._tls.server if is_server else self._tls.client()
 
     async def _dial(self, member: MemberId) -> None:
         """Keep a connection to `member`; tries its URLs in turn."""
@@ -222,7 +235,7 @@ class PeerTransport:
                         address.port,
                         ssl=self._context(address, is_server=False),
                     )
-            except (OSError, TimeoutError) as problem:
+            except (OSError, ValueError, TimeoutError) as problem:
                 logger.debug("cannot reach peer", extra={"peer": member, "error": str(problem)})
             else:
                 try:
@@ -233,6 +246,15 @@ class PeerTransport:
                     wait_s = _RETRY_MIN_S
             await asyncio.sleep(wait_s * (0.5 + self._entropy.fraction()))
             wait_s = min(2 * wait_s, _RETRY_MAX_S)
+
+    async def _judge(
+        self, connection: "_Connection", tls: PeerTls, certificate: Certificate | None, ip: str
+    ) -> None:
+        if await tls.admits(certificate, ip):
+            connection.admitted()
+        else:
+            logger.warning("refused a peer for the names in its certificate", extra={"from": ip})
+            connection.abort()
 
     async def _tick(self) -> None:
         while True:
@@ -314,6 +336,9 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._is_paused = False
         self._is_flush_due = False
+        self._is_admitted = True
+        """Whether the names in its certificate were found right: nothing is read or said before."""
+        self._early: list[bytes] = []
 
     # --- asyncio.Protocol -----------------------------------------------------------------------
 
@@ -323,10 +348,19 @@ class _Connection(asyncio.Protocol):
         self._transport = transport
         transport.set_write_buffer_limits(high=_UNSENT_BYTES_MAX)
         self._network.opened(self)
-        self.flush()
+        if self.is_outgoing or transport.get_extra_info("ssl_object") is None:
+            self.flush()
+            return
+        self._is_admitted = False
+        transport.pause_reading()
+        certificate = transport.get_extra_info("peercert")
+        self._network.judge(self, certificate, transport.get_extra_info("peername")[0])
 
     def data_received(self, data: bytes) -> None:
         if self.is_over.is_set():
+            return
+        if not self._is_admitted:
+            self._early.append(data)  # decrypted together with the end of the handshake
             return
         try:
             for event in self.session.receive_data(data, self._network.clock.monotonic()):
@@ -350,6 +384,17 @@ class _Connection(asyncio.Protocol):
         self.is_over.set()
         self._network.closed(self)
 
+    def admitted(self) -> None:
+        """Begin: the other side is who it may be."""
+        if self._transport is None or self.is_over.is_set():
+            return
+        self._is_admitted = True
+        self._transport.resume_reading()
+        self.flush()
+        early, self._early = b"".join(self._early), []
+        if early:
+            self.data_received(early)
+
     # --- the network ----------------------------------------------------------------------------
 
     def send(self, channel: Channel, payload: bytes) -> bool:
@@ -363,7 +408,7 @@ class _Connection(asyncio.Protocol):
     def flush(self) -> None:
         """Write what waits, in one call, unless the socket is full."""
         self._is_flush_due = False
-        while self._transport is not None and not self._is_paused:
+        while self._transport is not None and self._is_admitted and not self._is_paused:
             data = self.session.data_to_send()
             if not data:
                 return

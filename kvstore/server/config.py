@@ -5,6 +5,7 @@ is wrong at once; `bootstrap_problems` holds for members without data only, beca
 wins over what the flags say about the cluster.
 """
 
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from kvstore.base.urls import Url, cluster_urls, url_texts
 from kvstore.raft.timing import RaftTiming
 from kvstore.server import flags
 from kvstore.server.auth_settings import AuthSettings
+from kvstore.server.tls import TlsFiles, TlsRules, client_context, server_context
 
 QUOTA_BYTES_DEFAULT = 2 * GIB
 LOG_LEVELS = ("debug", "info", "warn", "error", "dpanic", "panic", "fatal")
@@ -43,6 +45,11 @@ class ListenConfig:
     """Time between our pings to an idle client; 0 for none."""
     ping_timeout_s: float = 20.0
     """A client that does not answer a ping for so long is disconnected."""
+    client_tls: TlsFiles = field(default_factory=TlsFiles)
+    peer_tls: TlsFiles = field(default_factory=TlsFiles)
+    tls_rules: TlsRules = field(default_factory=TlsRules)
+    self_signed_years: int = 1
+    """For how long a certificate lasts that `--auto-tls` or `--peer-auto-tls` makes."""
 
     def problems(self) -> list[str]:
         """Return what is wrong, in etcd's words where etcd has them."""
@@ -54,8 +61,15 @@ class ListenConfig:
         found += [
             f"listening on {url}: {url.scheme} is not supported yet"
             for url in (*self.peer_urls, *self.client_urls)
-            if url.scheme != "http"
+            if url.scheme not in ("http", "https")
         ]
+        found += self.tls_rules.problems()
+        for urls, files in ((self.client_urls, self.client_tls), (self.peer_urls, self.peer_tls)):
+            found += _tls_problems(urls, files)
+        if self.peer_tls.allowed_names and self.peer_tls.allowed_hosts:
+            found.append(
+                "--peer-cert-allowed-cn and --peer-cert-allowed-hostname exclude each other"
+            )
         for flag, texts in (
             ("initial-advertise-peer-urls", self.advertised_peer_urls),
             ("advertise-client-urls", self.advertised_client_urls),
@@ -75,6 +89,36 @@ class ListenConfig:
                 if url.scheme == "http" and url.has_bindable_host and not url.is_loopback
             ]
         return found
+
+
+def _tls_problems(urls: Sequence[Url], files: TlsFiles) -> list[str]:
+    """Return why these URLs cannot be listened on with these files, in etcd's words."""
+    found = []
+    if bool(files.certificate) != bool(files.key):
+        found.append(
+            "KeyFile and CertFile must both be present"
+            f"[key: {files.key}, cert: {files.certificate}]"
+        )
+    elif not files.is_given and not files.is_automatic:
+        found += [
+            f"cannot listen on TLS for {url.host}:{url.port}: "
+            "KeyFile and CertFile are not presented"
+            for url in urls
+            if url.scheme == "https"
+        ]
+    if bool(files.client_certificate) != bool(files.client_key):
+        found.append(
+            "ClientKeyFile and ClientCertFile must both be present or both absent: "
+            f"key: {files.client_key}, cert: {files.client_certificate}]"
+        )
+    found += [f"{path}: no such file" for path in files.paths if not Path(path).is_file()]
+    if not found and files.is_given:
+        try:
+            server_context(files, TlsRules())
+            client_context(files, TlsRules())
+        except (OSError, ssl.SSLError) as problem:
+            found.append(f"{files.certificate}: {problem}")
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,6 +313,36 @@ def _config(
             allows_insecure_peers=values.boolean("peer-insecure-bind"),
             ping_interval_s=values.duration_s("grpc-keepalive-interval"),
             ping_timeout_s=values.duration_s("grpc-keepalive-timeout"),
+            client_tls=TlsFiles(
+                certificate=values.text("cert-file"),
+                key=values.text("key-file"),
+                trusted_ca=values.text("trusted-ca-file"),
+                crl=values.text("client-crl-file"),
+                client_certificate=values.text("client-cert-file"),
+                client_key=values.text("client-key-file"),
+                requires_certificate=values.boolean("client-cert-auth"),
+                allowed_hosts=values.names("client-cert-allowed-hostname"),
+                is_automatic=values.boolean("auto-tls") and not values.text("cert-file"),
+            ),
+            peer_tls=TlsFiles(
+                certificate=values.text("peer-cert-file"),
+                key=values.text("peer-key-file"),
+                trusted_ca=values.text("peer-trusted-ca-file"),
+                crl=values.text("peer-crl-file"),
+                client_certificate=values.text("peer-client-cert-file"),
+                client_key=values.text("peer-client-key-file"),
+                requires_certificate=values.boolean("peer-client-cert-auth"),
+                allowed_names=values.names("peer-cert-allowed-cn"),
+                allowed_hosts=values.names("peer-cert-allowed-hostname"),
+                is_automatic=values.boolean("peer-auto-tls") and not values.text("peer-cert-file"),
+                skips_client_hosts=values.boolean("peer-skip-client-san-verification"),
+            ),
+            tls_rules=TlsRules(
+                cipher_suites=values.names("cipher-suites"),
+                version_min=values.text("tls-min-version"),
+                version_max=values.text("tls-max-version"),
+            ),
+            self_signed_years=values.integer("self-signed-cert-validity"),
         ),
         raft=RaftConfig(
             heartbeat_interval_ms=values.integer("heartbeat-interval"),
@@ -293,6 +367,7 @@ def _config(
             token=values.text("auth-token"),
             token_ttl_s=float(values.integer("auth-token-ttl")),
             bcrypt_cost=values.integer("bcrypt-cost"),
+            trusts_certificates=values.boolean("client-cert-auth"),
         ),
         watch_progress_interval_s=values.duration_s("watch-progress-notify-interval"),
         notes=notes,

@@ -206,6 +206,37 @@ _GROUPS: dict[str, tuple[Flag, ...]] = {
             boolean,
         ),
     ),
+    "Security": (
+        Flag("cert-file", "", "Certificate shown to clients."),
+        Flag("key-file", "", "Its key."),
+        Flag("trusted-ca-file", "", "Who signs the certificates that clients must show."),
+        Flag("client-cert-auth", "false", "Clients must show a certificate.", boolean),
+        Flag("client-crl-file", "", "Certificates of clients that are revoked."),
+        Flag("client-cert-file", "", "Accepted: this member never dials the client port."),
+        Flag("client-key-file", "", "Accepted: this member never dials the client port."),
+        Flag("client-cert-allowed-hostname", "", "Names of which a client's certificate has one."),
+        Flag("auto-tls", "false", "Make a self-signed certificate for clients.", boolean),
+        Flag("peer-cert-file", "", "Certificate shown to peers."),
+        Flag("peer-key-file", "", "Its key."),
+        Flag("peer-trusted-ca-file", "", "Who signs the certificates that peers must show."),
+        Flag("peer-client-cert-auth", "false", "Peers must show a certificate.", boolean),
+        Flag("peer-crl-file", "", "Certificates of peers that are revoked."),
+        Flag("peer-client-cert-file", "", "Certificate shown when dialling; else the other."),
+        Flag("peer-client-key-file", "", "Its key."),
+        Flag("peer-cert-allowed-cn", "", "Common names that a peer's certificate may have."),
+        Flag("peer-cert-allowed-hostname", "", "Names of which a peer's certificate has one."),
+        Flag("peer-auto-tls", "false", "Make a self-signed certificate for peers.", boolean),
+        Flag(
+            "peer-skip-client-san-verification",
+            "false",
+            "Peers may dial from addresses that their certificates do not name.",
+            boolean,
+        ),
+        Flag("self-signed-cert-validity", "1", "Years for which those are valid.", natural),
+        Flag("cipher-suites", "", "Of TLS 1.2, in Go's names, comma-separated."),
+        Flag("tls-min-version", "TLS1.2", "TLS1.2 or TLS1.3."),
+        Flag("tls-max-version", "", "TLS1.2 or TLS1.3; empty for the newest."),
+    ),
     "Authentication": (
         Flag(
             "auth-token",
@@ -230,30 +261,6 @@ _GROUPS: dict[str, tuple[Flag, ...]] = {
         _later("discovery-srv-name", "", "discovery by DNS"),
         _later("discovery-endpoints", "", "discovery service"),
         _later("discovery-token", "", "discovery service"),
-        _later("cert-file", "", "client TLS"),
-        _later("key-file", "", "client TLS"),
-        _later("trusted-ca-file", "", "client TLS"),
-        _later("client-cert-auth", "false", "client TLS", boolean),
-        _later("client-crl-file", "", "client TLS"),
-        _later("client-cert-file", "", "client TLS"),
-        _later("client-key-file", "", "client TLS"),
-        _later("client-cert-allowed-hostname", "", "client TLS"),
-        _later("auto-tls", "false", "client TLS", boolean),
-        _later("peer-cert-file", "", "peer TLS"),
-        _later("peer-key-file", "", "peer TLS"),
-        _later("peer-trusted-ca-file", "", "peer TLS"),
-        _later("peer-client-cert-auth", "false", "peer TLS", boolean),
-        _later("peer-crl-file", "", "peer TLS"),
-        _later("peer-client-cert-file", "", "peer TLS"),
-        _later("peer-client-key-file", "", "peer TLS"),
-        _later("peer-cert-allowed-cn", "", "peer TLS"),
-        _later("peer-cert-allowed-hostname", "", "peer TLS"),
-        _later("peer-auto-tls", "false", "peer TLS", boolean),
-        _later("peer-skip-client-san-verification", "false", "peer TLS", boolean),
-        _later("self-signed-cert-validity", "1", "TLS", natural),
-        _later("cipher-suites", "", "TLS"),
-        _later("tls-min-version", "TLS1.2", "TLS"),
-        _later("tls-max-version", "", "TLS"),
         _later("cors", "*", "cross-origin requests"),
         _later("host-whitelist", "*", "host names of HTTP requests"),
         _later("auto-compaction-mode", "periodic", "compaction by itself"),
@@ -347,6 +354,10 @@ class FlagValues:
     def urls(self, name: str) -> tuple[Url, ...]:
         """Return the value of a flag for URLs."""
         return urls(self.text(name))
+
+    def names(self, name: str) -> tuple[str, ...]:
+        """Return the parts of a value with commas; an empty one has none."""
+        return tuple(filter(None, self.text(name).split(",")))
 
     def given(self, use: Use) -> list[tuple[Flag, str]]:
         """Return the flags of one use that were set to something else than their default."""

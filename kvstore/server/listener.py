@@ -11,13 +11,14 @@ import logging
 import resource
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import cast
 
 from kvstore.base.clock import Clock
 from kvstore.base.limits import Limits
 from kvstore.rpc.call import HttpHandler, HttpRequest, HttpResponse, Method, UnaryMethod
+from kvstore.server.tls import name_of
 from kvstore.wire.grpc.calls import StreamRoute, UnaryRoute
 from kvstore.wire.grpc.dispatch import Dispatcher, Routes
 from kvstore.wire.grpc.replies import FREQUENT
@@ -68,7 +69,10 @@ class Listener:
         clock: Clock,
         keepalive_interval_s: float = KEEPALIVE_INTERVAL_S,
         keepalive_timeout_s: float = KEEPALIVE_TIMEOUT_S,
+        admits: Callable[[Mapping[str, object] | None], bool] = lambda _: True,
     ) -> None:
+        """`admits`: whether a client with this verified certificate may connect by its names."""
+        self.admits = admits
         self.bytes_received = 0
         self.bytes_sent = 0
         self.limits = limits
@@ -239,6 +243,8 @@ class Connection(asyncio.Protocol):
         self._blocked_since: float | None = None
         self._is_paused = False
         self._is_flushing = False
+        self._client_name = ""
+        """In its verified certificate."""
 
     # --- asyncio.Protocol
 
@@ -253,8 +259,8 @@ class Connection(asyncio.Protocol):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._transport.set_write_buffer_limits(high=SOCKET_BUFFER_BYTES)
         tls = transport.get_extra_info("ssl_object")
-        if tls is not None and tls.selected_alpn_protocol() == "h2":
-            self._start_http2()
+        if tls is not None:
+            self._secured(tls)
 
     def data_received(self, data: bytes) -> None:
         self._listener.bytes_received += len(data)
@@ -358,6 +364,20 @@ class Connection(asyncio.Protocol):
 
     # --- inside
 
+    def _secured(self, tls: ssl.SSLObject) -> None:
+        """Begin after a handshake: who the client may be, and what it speaks."""
+        certificate = tls.getpeercert()
+        if not self._listener.admits(certificate):
+            logger.warning("refused a client for the names in its certificate")
+            assert self._transport is not None
+            self._transport.set_protocol(_Refused(self._listener, self))
+            self.abort()
+            return
+        if tls.context.verify_mode is ssl.CERT_REQUIRED:
+            self._client_name = name_of(certificate)
+        if tls.selected_alpn_protocol() == "h2":
+            self._start_http2()
+
     def _is_ready(self) -> bool:
         if self._http2 is not None:
             return self._http2.is_ready
@@ -395,6 +415,7 @@ class Connection(asyncio.Protocol):
             wake=self._wake,
             now=self._clock.monotonic(),
         )
+        self._http2.sender.client_name = self._client_name
 
     def _wake(self) -> None:
         if not self._is_flushing:
@@ -411,6 +432,18 @@ class Connection(asyncio.Protocol):
         ):
             self._is_paused = True
             self._transport.pause_reading()
+
+
+class _Refused(asyncio.Protocol):
+    """Hears nothing of a client that was refused, whatever came with the end of the handshake."""
+
+    def __init__(self, listener: Listener, connection: Connection) -> None:
+        self._listener = listener
+        self._connection = connection
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        self._listener.leave(self._connection)
 
 
 def _with_alpn(tls: ssl.SSLContext | None) -> ssl.SSLContext | None:

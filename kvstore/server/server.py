@@ -43,6 +43,7 @@ from kvstore.server.listener import Listener
 from kvstore.server.metrics import metrics_text
 from kvstore.server.runtime import LoopScheduler, ThreadWorker
 from kvstore.server.services import Services
+from kvstore.server.tls_setup import make_tls
 from kvstore.wal import RealDisk
 from kvstore.wire.pb import raft_pb2
 
@@ -128,8 +129,10 @@ class Server:
             heartbeat_s=config.raft.heartbeat_interval_ms / 1000,
             election_s=config.raft.election_timeout_ms / 1000,
         )
+        tls = await make_tls(config.listen, config.data_dir, self._clock)
+        self._tls = tls
         self._transport = PeerTransport(
-            peer, self, self._clock, self._entropy, limits=config.limits
+            peer, self, self._clock, self._entropy, limits=config.limits, tls=tls.peers
         )
         headers = ResponseHeaders(identity.cluster_id, identity.member_id)
         self._node = Node(
@@ -198,11 +201,13 @@ class Server:
             clock=self._clock,
             keepalive_interval_s=config.listen.ping_interval_s,
             keepalive_timeout_s=config.listen.ping_timeout_s,
+            admits=self._tls.admits_client,
         )
         self._closers.append(lambda: self._listener.close(grace_s=_SHUTDOWN_GRACE_S))
         self._closers.append(services.gate.stop)
         for url in config.listen.client_urls:
-            await self._listener.listen(url.host, url.port)
+            context = self._tls.client_port if url.scheme == "https" else None
+            await self._listener.listen(url.host, url.port, tls=context)
         self._node.start()
         self._tick_due = self._clock.monotonic()
         self._tick()
@@ -325,6 +330,7 @@ class Server:
             )
         self._node.tick()
         self._services.tick()
+        self._tls.tick()
         interval_s = self._member.config.heartbeat_s / _TICKS_PER_HEARTBEAT
         self._tick_due = self._clock.monotonic() + interval_s
         self._tick_timer = self._loop.call_later(interval_s, self._tick)

@@ -1,12 +1,17 @@
 """Global flags and `ETCDCTL_*` variables, as one value."""
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from kvstore.cli.ctl.failure import Exit, Stop
 from kvstore.cli.ctl.go_text import duration_s
 
+PROFILE_VARIABLE = "KVSTORECTL_PROFILE"
+PROFILE_DEFAULT = ".kvstore/local/profile.json"
+"""Where `kvstore local up` writes it, seen from where that was called."""
 FORMATS = ("simple", "json", "fields", "table", "protobuf")
 STRINGS = {
     "endpoints": ("127.0.0.1:2379", "gRPC endpoints"),
@@ -53,16 +58,20 @@ class Settings:
 def settings_from(
     flags: Mapping[str, str | bool], environment: Mapping[str, str] = os.environ
 ) -> Settings:
-    """Return the settings: a flag over its variable over the default.
+    """Return the settings: a flag over its variable over the profile over the default.
+
+    The profile of a local cluster is of account only while nothing says which endpoints are meant.
 
     Raises:
         Stop: a value makes no sense.
     """
+    is_elsewhere = "endpoints" in flags or environment.get(_variable("endpoints"))
+    profile = {} if is_elsewhere else _profile(environment)
 
     def text(name: str) -> str:
         if name in flags:
             return str(flags[name])
-        return environment.get(_variable(name)) or STRINGS[name][0]
+        return environment.get(_variable(name)) or profile.get(name, STRINGS[name][0])
 
     def is_on(name: str) -> bool:
         if name in flags:
@@ -100,6 +109,19 @@ def settings_from(
         write_out=text("write-out"),
         is_hex=is_on("hex"),
     )
+
+
+def _profile(environment: Mapping[str, str]) -> Mapping[str, str]:
+    """Return what a local cluster wrote down for its clients; nothing if there is none."""
+    named = environment.get(PROFILE_VARIABLE)
+    file = Path(named or PROFILE_DEFAULT)
+    if not named and not file.is_file():
+        return {}
+    try:
+        profile = json.loads(file.read_text())
+        return {name: str(profile[name]) for name in profile if name in STRINGS}
+    except (OSError, ValueError, TypeError) as error:
+        raise Stop(Exit.ERROR, f"the profile {file} cannot be read: {error}") from error
 
 
 def boolean(text: str) -> bool:

@@ -105,7 +105,7 @@ def test_everything_wrong_is_told_at_once() -> None:
 
 @pytest.mark.parametrize(
     "argument",
-    ["--cert-file=x", "--peer-auto-tls", "--config-file=x.yml", "--cors=a.com"],
+    ["--config-file=x.yml", "--cors=a.com"],
 )
 def test_what_comes_later_is_refused_by_name(argument: str) -> None:
     (found,) = problems(argument)
@@ -116,11 +116,20 @@ def test_what_comes_later_may_be_given_its_default() -> None:
     load(["--client-cert-auth=f", "--auth-token", "simple", "--corrupt-check-time=0"], {})
 
 
-def test_tls_urls_are_refused_until_there_is_tls() -> None:
-    (found,) = problems(
-        "--listen-client-urls=https://127.0.0.1:1", "--advertise-client-urls=https://127.0.0.1:1"
-    )
-    assert found == "listening on https://127.0.0.1:1: https is not supported yet"
+def test_tls_urls_are_refused_without_a_certificate() -> None:
+    urls = [
+        "--listen-client-urls=https://127.0.0.1:1",
+        "--advertise-client-urls=https://127.0.0.1:1",
+    ]
+    (found,) = problems(*urls)
+    assert found == ("cannot listen on TLS for 127.0.0.1:1: KeyFile and CertFile are not presented")
+    load([*urls, "--auto-tls"], {})
+
+
+def test_half_a_certificate_is_refused() -> None:
+    (found, missing) = problems("--peer-cert-file=/nowhere.pem")
+    assert found == "KeyFile and CertFile must both be present[key: , cert: /nowhere.pem]"
+    assert missing == "/nowhere.pem: no such file"
 
 
 def test_settings_without_meaning_are_noted_not_refused() -> None:
