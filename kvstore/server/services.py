@@ -11,14 +11,18 @@ from kvstore.rpc.access import AccessControl
 from kvstore.rpc.auth import AuthService
 from kvstore.rpc.call import Method
 from kvstore.rpc.cluster import ClusterService
+from kvstore.rpc.election import ElectionService
 from kvstore.rpc.header import ResponseHeaders
 from kvstore.rpc.health import methods as health_methods
 from kvstore.rpc.kv import KvService
 from kvstore.rpc.lease import LeaseService
+from kvstore.rpc.local_calls import LocalCalls
+from kvstore.rpc.lock import LockService
 from kvstore.rpc.maintenance import MaintenanceService
 from kvstore.rpc.member_leases import MemberLeases
 from kvstore.rpc.pipeline import Pipeline
 from kvstore.rpc.quota import Quota
+from kvstore.rpc.recipes import Recipes
 from kvstore.rpc.stream_gate import StreamGate
 from kvstore.rpc.watch import WatchService
 from kvstore.server.auth_settings import AuthSettings, token_provider
@@ -65,7 +69,7 @@ class Services:
             worker=auth_worker,
             bcrypt_cost=auth.bcrypt_cost,
         )
-        self.methods: Mapping[str, Method] = {
+        methods: dict[str, Method] = {
             **KvService(
                 member, headers, pipeline, quota, node.housekeeping, access=access
             ).methods(),
@@ -76,8 +80,15 @@ class Services:
             **users.methods(),
             **health_methods(),
         }
+        self._recipes = Recipes(LocalCalls(methods, member.scheduler))
+        self.methods: Mapping[str, Method] = {
+            **methods,
+            **LockService(self._recipes, pipeline).methods(),
+            **ElectionService(self._recipes, pipeline, self.gate).methods(),
+        }
 
     def tick(self) -> None:
         """End streams without a leader, forget tokens that have expired; a few times a second."""
         self.gate.tick()
+        self._recipes.tick()
         self._tokens.tick(self._member.machine.auth)

@@ -63,6 +63,16 @@ class AnyRpc:
             return self._unary(method, path, request, metadata, timeout_s)
         return self._stream(method, path, request, metadata)
 
+    def stream(self, path: str, request: Message) -> "Responses":
+        """Open a server's stream."""
+        return Responses(
+            self._channel.unary_stream(
+                path,
+                request_serializer=lambda message: message.SerializeToString(),
+                response_deserializer=GetMessageClass(METHODS[path].output_type).FromString,
+            )(request, timeout=60, wait_for_ready=True)
+        )
+
     def events(
         self, create: rpc_pb2.WatchRequest, metadata: Metadata = (), *, timeout_s: float = 30.0
     ) -> Iterator[kv_pb2.Event]:
@@ -136,3 +146,18 @@ class AnyRpc:
         responses.cancel()
         reason = getattr(message, "cancel_reason", "")
         return Answer("OK", f"canceled: {reason}" if reason else "", message)
+
+
+class Responses:
+    """The messages of a server's stream."""
+
+    def __init__(self, call: "grpc.CallIterator[Message]") -> None:
+        self._call = call
+        self._messages = iter(call)
+
+    def __next__(self) -> Message:
+        return next(self._messages)
+
+    def close(self) -> None:
+        """Cancel the stream."""
+        self._call.cancel()
