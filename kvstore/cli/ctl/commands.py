@@ -11,14 +11,19 @@ from kvstore.cli.ctl.framework import GoGroup
 
 _COMMANDS = {
     "alarm": "cluster:alarm",
+    "auth": "users:auth",
     "compaction": "keys:compaction",
     "del": "keys:delete",
+    "elect": "locks:elect",
     "endpoint": "cluster:endpoint",
     "get": "keys:get",
     "lease": "leases:lease",
+    "lock": "locks:lock",
     "member": "cluster:member",
     "put": "keys:put",
+    "role": "roles:role",
     "txn": "transactions:txn",
+    "user": "users:user",
     "version": "cluster:version",
     "watch": "watches:watch",
 }

@@ -19,7 +19,7 @@ class Exit(IntEnum):
 class Stop(Exception):
     """Ends the command: `Error: <message>` on standard error, unless the message is empty."""
 
-    def __init__(self, code: Exit, message: str = "") -> None:
+    def __init__(self, code: int, message: str = "") -> None:
         super().__init__(message)
         self.code = code
         self.message = message

@@ -1,6 +1,6 @@
 """click, bent to etcdctl's manners: global flags anywhere, `--flag=true`, Go's complaints."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import click
 
@@ -61,24 +61,28 @@ class GoGroup(click.Group):
         return super().parse_args(ctx, list(_without_truth_values(args, _flags(self))))
 
 
-def _flags(command: click.Command) -> set[str]:
+def _flags(command: click.Command) -> dict[str, str | None]:
+    """Return every flag, and the one that says the opposite, if it has one."""
     return {
-        name
+        name: next(iter(parameter.secondary_opts), None)
         for parameter in command.params
         if isinstance(parameter, click.Option) and parameter.is_flag
         for name in parameter.opts
     }
 
 
-def _without_truth_values(args: Sequence[str], flags: set[str]) -> Sequence[str]:
+def _without_truth_values(args: Sequence[str], flags: Mapping[str, str | None]) -> Sequence[str]:
     result: list[str] = []
     for position, argument in enumerate(args):
         if argument == "--":
             return [*result, *args[position:]]
         name, separator, value = argument.partition("=")
         if separator and name in flags:
+            opposite = flags[name]
             if boolean(value):
                 result.append(name)
+            elif opposite is not None:
+                result.append(opposite)
         else:
             result.append(argument)
     return result

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from google.protobuf.message import Message
 
-from kvstore.base.errors import Code, RpcError
+from kvstore.base.errors import AuthenticationFailed, Code, RpcError
 from kvstore.cli.ctl.failure import Exit, Stop
 from kvstore.cli.ctl.settings import FORMATS, Settings
 
@@ -57,7 +57,10 @@ class Session:
             try:
                 yield client
             except RpcError as error:
-                raise Stop(Exit.ERROR, text_of(error)) from error
+                # A login that fails is a connection that cannot be made.
+                is_login = error.message == AuthenticationFailed.message
+                code = Exit.BAD_CONNECTION if is_login else Exit.ERROR
+                raise Stop(code, text_of(error)) from error
 
     def exchange(self, call: "Call[Reply, Result]", *endpoints: str) -> Reply:
         """Return the reply to one call."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from google.protobuf.message import Message
 
 from kvstore.cli.ctl.go_text import quoted
-from kvstore.wire.pb import kv_pb2, rpc_pb2
+from kvstore.wire.pb import auth_pb2, kv_pb2, rpc_pb2
 
 
 def fields_lines(message: Message, *, is_hex: bool) -> Iterator[str]:
@@ -58,6 +58,13 @@ def _body(message: Message, *, is_hex: bool) -> Iterator[str]:  # noqa: C901, PL
         case rpc_pb2.MemberListResponse():
             for member in message.members:
                 yield from _member(member, is_hex=is_hex)
+        case rpc_pb2.AuthRoleGetResponse():
+            for permission in message.perm:
+                yield f'"PermType" :  {auth_pb2.Permission.Type.Name(permission.permType)}'
+                yield f'"Key" : {quoted(permission.key)}'
+                yield f'"RangeEnd" : {quoted(permission.range_end)}'
+        case rpc_pb2.AuthRoleListResponse():
+            yield '"Roles" :' + "".join(f" {quoted(role)}" for role in message.roles)
         case rpc_pb2.AlarmResponse():
             for alarm in message.alarms:
                 yield f'"MemberID" : {_member_id(alarm.memberID, is_hex=is_hex)}'
