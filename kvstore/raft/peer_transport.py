@@ -453,5 +453,6 @@ class _Connection(asyncio.Protocol):
         )
         self.is_over.set()
         if self._transport is not None:
-            self._transport.write(self.session.data_to_send())
+            if self._is_admitted:
+                self._transport.write(self.session.data_to_send())
             self._transport.close()

@@ -109,6 +109,7 @@ class Server:
     async def start(self) -> None:
         """Open the data, join the peers, listen to clients."""
         config = self._config
+        self._tls = await make_tls(config.listen, config.data_dir, self._clock)
         identity, founders = await self._identity()
         directory = config.data_dir / "member"
         lock = lock_directory(directory)
@@ -129,10 +130,8 @@ class Server:
             heartbeat_s=config.raft.heartbeat_interval_ms / 1000,
             election_s=config.raft.election_timeout_ms / 1000,
         )
-        tls = await make_tls(config.listen, config.data_dir, self._clock)
-        self._tls = tls
         self._transport = PeerTransport(
-            peer, self, self._clock, self._entropy, limits=config.limits, tls=tls.peers
+            peer, self, self._clock, self._entropy, limits=config.limits, tls=self._tls.peers
         )
         headers = ResponseHeaders(identity.cluster_id, identity.member_id)
         self._node = Node(
@@ -270,9 +269,11 @@ class Server:
 
     def _transport_context(self, address: PeerAddress) -> ssl.SSLContext | None:
         """Return with what to ask a peer, before there is a transport."""
-        if address.is_tls:
+        if not address.is_tls:
+            return None
+        if self._tls.peers is None:
             raise ValueError(f"no certificates for {address.host}:{address.port}")
-        return None
+        return self._tls.peers.client()
 
     def _founders(self) -> Membership:
         """Return the membership with which a new cluster starts."""

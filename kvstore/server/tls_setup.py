@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from kvstore.base.clock import Clock
+from kvstore.base.urls import Url
 from kvstore.raft.peer_transport import PeerTls
 from kvstore.server.certificates import self_signed
 from kvstore.server.tls import (
@@ -21,7 +22,6 @@ from kvstore.server.tls import (
     hosts_of,
     is_allowed,
 )
-from kvstore.base.urls import Url
 
 _LOOK_INTERVAL_S = 1.0
 """Between two looks at whether the files have changed."""

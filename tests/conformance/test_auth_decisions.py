@@ -33,10 +33,6 @@ RECORDED = Path(__file__).parent / "recorded" / "auth_decisions_3_6_16.json"
 NOT_SERVED_YET = frozenset(
     {
         "KV/RangeStream",
-        "Cluster/MemberAdd",
-        "Cluster/MemberRemove",
-        "Cluster/MemberUpdate",
-        "Cluster/MemberPromote",
         "Maintenance/Defragment",
         "Maintenance/Hash",
         "Maintenance/Snapshot",
