@@ -39,7 +39,7 @@ class ClusterService:
         unary = self._pipeline.unary
         return {
             "/etcdserverpb.Cluster/MemberList": unary(self._list, needs=Need.IDENTITY),
-            "/etcdserverpb.Cluster/MemberAdd": unary(self._add, needs=Need.ROOT),
+            "/etcdserverpb.Cluster/MemberAdd": unary(self._add),
             "/etcdserverpb.Cluster/MemberRemove": unary(self._remove, needs=Need.ROOT),
             "/etcdserverpb.Cluster/MemberUpdate": unary(self._update, needs=Need.ROOT),
             "/etcdserverpb.Cluster/MemberPromote": unary(self._promote, needs=Need.ROOT),
@@ -56,6 +56,7 @@ class ClusterService:
     def _add(self, call: UnaryCall, raw: bytes) -> None:
         request = decoded(rpc_pb2.MemberAddRequest, raw)
         peer_urls = _peer_urls(request.peerURLs)
+        self._pipeline.require(call, Need.ROOT)  # after the URLs: etcd's order
         # etcd derives the id of a member that is added from its URLs and the time, not the token.
         new = member_id(peer_urls, token="", added_unix_s=int(self._member.clock.unix()))
         change = Change(

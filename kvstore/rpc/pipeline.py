@@ -108,6 +108,11 @@ class Pipeline:
         if metadata.get("hasleader") == "true" and self._member.seconds_without_leader() > 0:
             raise NoLeader
 
+    def require(self, call: UnaryCall, needs: Need) -> None:
+        """Raise what refuses the caller, where a handler has to look at the request first."""
+        if self._access is not None:
+            self._access.require(call, needs)
+
     def _identified(self, handle: Handler, needs: Need, call: UnaryCall, message: bytes) -> None:
         """Go on once the caller's token is known here, if the caller has what the rpc needs."""
         access = self._access
