@@ -1,5 +1,6 @@
 """Bytes of a request to an object: JSON, YAML or protobuf, checked against the kind's schema."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,7 +8,7 @@ import yaml
 
 from cluster.apiserver.negotiation import JSON, PROTOBUF, YAML
 from cluster.kube_api import protobuf
-from cluster.kube_api.decoding import decoded, field_problems, parse_json
+from cluster.kube_api.decoding import field_problems, parse_json
 from cluster.kube_api.errors import (
     bad_request,
     strict_decoding,
@@ -18,7 +19,7 @@ from cluster.kube_api.errors import (
 )
 from cluster.kube_api.objects import JsonObject
 from cluster.kube_api.resource import Kind
-from cluster.kube_api.schema import Schema, schema_of
+from cluster.kube_api.schema import schema_of
 
 __all__ = [
     "BODY_BYTES_MAX",
@@ -45,6 +46,10 @@ _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
     for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
 }
+
+
+Shape = Callable[[JsonObject], tuple[JsonObject, list[str]]]
+"""From a body to an object in the form of its kind, and the fields that it does not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +145,7 @@ def checked_type(value: JsonObject, kind: Kind) -> None:
 
 
 def typed(
-    parsed: Parsed, kind: Kind, *, schema: Schema | None, field_validation: str, warnings: list[str]
+    parsed: Parsed, kind: Kind, *, shape: Shape, field_validation: str, warnings: list[str]
 ) -> JsonObject:
     """Return the object in the form of its kind; tell of unknown and duplicate fields as asked.
 
@@ -148,11 +153,7 @@ def typed(
         ApiError: 400: another kind, a wrong type, or (Strict) a field that should not be there.
     """
     checked_type(parsed.value, kind)
-    unknown: list[str] = []
-    if schema is None:
-        obj = parsed.value | {"apiVersion": kind.api_version, "kind": kind.kind}
-    else:
-        obj, unknown = decoded(parsed.value, schema, kind)
+    obj, unknown = shape(parsed.value)
     report(unknown, parsed.duplicates, kind, field_validation=field_validation, warnings=warnings)
     return obj
 

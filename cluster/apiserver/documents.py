@@ -12,6 +12,7 @@ from cluster.apiserver.routes import RequestInfo
 from cluster.apiserver.services import Services
 from cluster.apiserver.wire_form import encode
 from cluster.kube_api import openapi
+from cluster.kube_api.crd import CustomResource
 from cluster.kube_api.errors import method_not_allowed
 from cluster.kube_api.objects import JsonObject
 
@@ -131,7 +132,8 @@ class Documents:
             return encode({"paths": paths})
         _, group, name = key
         members = [r for r in self._services.resources if (r.group, r.version) == (group, name)]
-        return encode(openapi.document_v3(members))
+        schemas = {r.plural: r.open_api for r in members if isinstance(r, CustomResource)}
+        return encode(openapi.document_v3(members, schemas))
 
     def _hash(self, group: str, name: str) -> str:
         """Return a text that changes with the document; the document itself need not be made."""

@@ -27,7 +27,6 @@ from cluster.apiserver.users import User
 from cluster.kube_api.errors import bad_request, method_not_allowed, success
 from cluster.kube_api.objects import JsonObject
 from cluster.kube_api.resource import Kind, Resource
-from cluster.kube_api.schema import schema_of
 
 DELETE_OPTIONS = Kind("", "v1", "DeleteOptions")
 _OPTIONS_KINDS = {"create": "CreateOptions", "update": "UpdateOptions", "patch": "PatchOptions"}
@@ -101,14 +100,13 @@ class Asked:
             ApiError: 400, 413, 415.
         """
         expected = kind or self.resource.gvk
-        schema = schema_of(expected) if kind else rules.schema(self.resource)
         parsed = bodies.parse(
             await self.body(), content_type(self.http.headers.get("Content-Type", "")), expected
         )
         return bodies.typed(
             parsed,
             expected,
-            schema=schema,
+            shape=rules.shape_of(expected) if kind else rules.shape(self.resource),
             field_validation=call.options.field_validation,
             warnings=call.warnings,
         )
@@ -249,8 +247,7 @@ async def patched(asked: Asked, call: Call, *, is_status: bool) -> writing.Writt
     patch = await read_patch(asked, call)
     if patch.media_type == APPLY_YAML:
         return await _applied(asked, call, patch, is_status=is_status)
-    schema = rules.schema(call.resource)
-    apply = patching.function(call, patch, kind=call.resource.gvk, schema=schema)
+    apply = patching.function(call, patch, patching.Target.of(call.resource))
 
     async def make(live: JsonObject) -> JsonObject:
         return apply(rules.served_form(call.resource, live))

@@ -20,6 +20,7 @@ from cluster.apiserver.authentication import Authenticator
 from cluster.apiserver.authorization import Rbac, action_of, denied
 from cluster.apiserver.bodies import BODY_BYTES_MAX
 from cluster.apiserver.config import Config
+from cluster.apiserver.custom import CustomResources
 from cluster.apiserver.documents import Documents
 from cluster.apiserver.objects_api import Asked
 from cluster.apiserver.reviews import Reviews
@@ -92,6 +93,9 @@ class ApiServer:
             await self.services.cache.is_ready.wait()
             await bootstrap.ensure(self.services, bootstrap.objects())
             await bootstrap.ensure(self.services, bootstrap_roles.objects())
+            custom = CustomResources(self.services)
+            await custom.refresh()
+            following_custom = tasks.create_task(custom.run())
             runner = web.ServerRunner(self._server(), shutdown_timeout=SHUTDOWN_S)
             await runner.setup()
             site = web.TCPSite(
@@ -102,8 +106,10 @@ class ApiServer:
             try:
                 yield
             finally:
+                self.services.cache.end_watchers()  # the streams end, so that nothing is waited for
                 await runner.cleanup()
                 following.cancel()
+                following_custom.cancel()
 
     def _server(self) -> web.Server:
         loop = asyncio.get_running_loop()

@@ -13,7 +13,6 @@ from cluster.apiserver.wire_form import object_of
 from cluster.kube_api.errors import bad_request, method_not_allowed, resource_not_found
 from cluster.kube_api.objects import JsonObject, object_at, string_at
 from cluster.kube_api.resource import Kind
-from cluster.kube_api.schema import schema_of
 
 BINDING = Kind("", "v1", "Binding")
 EVICTION = Kind("policy", "v1", "Eviction")
@@ -96,8 +95,7 @@ async def _update_part(asked: Asked) -> web.StreamResponse:
 async def _patch_part(asked: Asked) -> web.StreamResponse:
     call = asked.write_call()
     patch = await read_patch(asked, call)
-    schema = schema_of(call.resource.gvk)
-    apply = patching.function(call, patch, kind=call.resource.gvk, schema=schema)
+    apply = patching.function(call, patch, patching.Target.of(call.resource))
     names = _PARTS[asked.info.subresource]
 
     async def make(live: JsonObject) -> JsonObject:
@@ -129,7 +127,7 @@ async def _update_scale(asked: Asked) -> web.StreamResponse:
 async def _patch_scale(asked: Asked) -> web.StreamResponse:
     call = asked.write_call()
     patch = await read_patch(asked, call, kind=SCALE.kind)
-    apply = patching.function(call, patch, kind=SCALE, schema=schema_of(SCALE))
+    apply = patching.function(call, patch, patching.Target.built_in(SCALE))
 
     async def make(live: JsonObject) -> JsonObject:
         return scaling.scaled(call, live, apply(scaling.scale_of(asked.resource, live)))

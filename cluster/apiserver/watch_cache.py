@@ -291,13 +291,14 @@ class WatchCache:
                 break
             start = page.items[-1].key + "\0"
             page = await self._store.list(start, end, limit=LOAD_PAGE, revision=revision)
-        self._end_watchers()
+        self.end_watchers()
         self._folders = folders
         self._loaded_at = revision
         self._advance(revision)
         self.is_ready.set()
 
-    def _end_watchers(self) -> None:
+    def end_watchers(self) -> None:
+        """Let every watcher's reader go."""
         for folder in self._folders.values():
             for watcher in folder.watchers:
                 watcher.end()

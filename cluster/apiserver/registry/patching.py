@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from cluster.apiserver.bodies import Parsed, parse_yaml, typed
+from cluster.apiserver.bodies import Parsed, Shape, parse_yaml, typed
 from cluster.apiserver.negotiation import (
     APPLY_YAML,
     JSON_PATCH,
@@ -21,8 +21,8 @@ from cluster.kube_api.errors import bad_request, invalid_options, unsupported_me
 from cluster.kube_api.field_errors import forbidden, required
 from cluster.kube_api.objects import JsonObject
 from cluster.kube_api.patches import json_patch, merge_patch
-from cluster.kube_api.resource import Kind
-from cluster.kube_api.schema import ANYTHING, Schema
+from cluster.kube_api.resource import Kind, Resource
+from cluster.kube_api.schema import Schema, schema_of
 from cluster.kube_api.strategic_patch import strategic_merge_patch
 
 PatchFunction = Callable[[JsonObject], JsonObject]
@@ -64,7 +64,28 @@ def read(body: bytes, media_type: str, *, kind: str, is_custom: bool) -> Patch:
     return Patch(media_type, value)
 
 
-def function(call: Call, patch: Patch, *, kind: Kind, schema: Schema | None) -> PatchFunction:
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a patch is applied to: a resource's own kind, or its scale."""
+
+    kind: Kind
+    schema: Schema
+    shape: Shape
+
+    @classmethod
+    def of(cls, resource: Resource) -> "Target":
+        """Return the resource's own kind."""
+        return cls(resource.gvk, rules.schema(resource), rules.shape(resource))
+
+    @classmethod
+    def built_in(cls, kind: Kind) -> "Target":
+        """Return a built-in kind."""
+        schema = schema_of(kind)
+        assert schema is not None, f"{kind} has a schema"
+        return cls(kind, schema, rules.shape_of(kind))
+
+
+def function(call: Call, patch: Patch, target: Target) -> PatchFunction:
     """Return what the patch does; its result is decoded as a body is, and tells unknown fields.
 
     Raises:
@@ -76,10 +97,10 @@ def function(call: Call, patch: Patch, *, kind: Kind, schema: Schema | None) -> 
         )
 
     def apply(obj: JsonObject) -> JsonObject:
-        patched = _applied(obj, patch, schema)
+        patched = _applied(obj, patch, target.schema)
         if not isinstance(patched, dict):
             raise bad_request("a patch must leave an object")
-        return _decoded(call, patched, kind, schema)
+        return _decoded(call, patched, target)
 
     return apply
 
@@ -101,40 +122,32 @@ def application(call: Call, patch: Patch, *, is_status: bool) -> Application:
     config = configuration(
         patch.value, call.name, resource.gvk, is_status=is_status, has_status=resource.has_status
     )
-    structure = rules.schema(resource) or ANYTHING
-    _decoded(call, patch.value, resource.gvk, rules.schema(resource))  # tells unknown fields
+    target = Target.of(resource)
+    _decoded(call, patch.value, target)  # tells unknown fields
     writer = rules.writer(call, APPLY)
 
     def apply(live: JsonObject | None) -> JsonObject:
-        made = applied(config, live, structure, writer, force=bool(options.force))
-        silent = Parsed(made)
-        return typed(
-            silent,
-            resource.gvk,
-            schema=rules.schema(resource),
-            field_validation="Ignore",
-            warnings=[],
-        )
+        made = applied(config, live, target.schema, writer, force=bool(options.force))
+        return target.shape(made)[0]
 
     return apply
 
 
-def _applied(obj: JsonObject, patch: Patch, schema: Schema | None) -> Any:
+def _applied(obj: JsonObject, patch: Patch, schema: Schema) -> Any:
     if patch.media_type == JSON_PATCH:
         return json_patch(obj, patch.value)
     if patch.media_type == MERGE_PATCH:
         return merge_patch(obj, patch.value)
-    assert schema is not None, "strategic patches are of built-in kinds"
     return strategic_merge_patch(obj, patch.value, schema)
 
 
-def _decoded(call: Call, patched: JsonObject, kind: Kind, schema: Schema | None) -> JsonObject:
-    check_depth(patched, kind.kind)
+def _decoded(call: Call, patched: JsonObject, target: Target) -> JsonObject:
+    check_depth(patched, target.kind.kind)
     warnings: list[str] = []
     obj = typed(
         Parsed(patched),
-        kind,
-        schema=schema,
+        target.kind,
+        shape=target.shape,
         field_validation=call.options.field_validation,
         warnings=warnings,
     )

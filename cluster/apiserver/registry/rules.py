@@ -2,15 +2,23 @@
 
 from collections.abc import Callable
 
+from cluster.apiserver.bodies import Shape
 from cluster.apiserver.registry.call import Call
 from cluster.kube_api import defaults
 from cluster.kube_api.apply import Manager, Writer, updated
 from cluster.kube_api.apply.managers import UPDATE
+from cluster.kube_api.crd import (
+    CustomResource,
+    custom_decoded,
+    custom_defaulted,
+    custom_errors,
+)
+from cluster.kube_api.decoding import decoded
 from cluster.kube_api.field_errors import FieldError, Printed
 from cluster.kube_api.objects import JsonObject, same
-from cluster.kube_api.resource import Resource
+from cluster.kube_api.resource import Kind, Resource
 from cluster.kube_api.schema import Schema, schema_of
-from cluster.kube_api.tables import custom_printer, printer_of
+from cluster.kube_api.tables import printer_of
 from cluster.kube_api.tables.cells import Printer
 
 ZERO_VERSION = Printed("0x0")
@@ -19,18 +27,40 @@ Ownership = Callable[[Call, JsonObject, JsonObject | None], JsonObject]
 """From (call, new object, old object or None) to the new object with its managedFields."""
 
 
-def schema(resource: Resource) -> Schema | None:
-    """Return the structure of a resource's objects; None for a custom one without."""
-    return None if resource.is_custom else schema_of(resource.gvk)
+def schema(resource: Resource) -> Schema:
+    """Return the structure of a resource's objects."""
+    if isinstance(resource, CustomResource):
+        return resource.schema
+    found = schema_of(resource.gvk)
+    assert found is not None, f"{resource.kind} has a schema"
+    return found
+
+
+def shape(resource: Resource) -> Shape:
+    """Return what brings bodies into the form of the resource's objects."""
+    if isinstance(resource, CustomResource):
+        return lambda body: custom_decoded(body, resource)
+    return shape_of(resource.gvk)
+
+
+def shape_of(kind: Kind) -> Shape:
+    """Return what brings bodies into the form of a built-in kind."""
+    structure = schema_of(kind)
+    assert structure is not None, f"{kind} has a schema"
+    return lambda body: decoded(body, structure, kind)
 
 
 def defaulted(resource: Resource, obj: JsonObject) -> JsonObject:
     """Return the object with the values that its kind takes where none is given."""
-    return obj if resource.is_custom else defaults.defaulted(resource.gvk, obj)
+    if isinstance(resource, CustomResource):
+        return custom_defaulted(obj, resource)
+    return defaults.defaulted(resource.gvk, obj)
 
 
 def create_errors(resource: Resource, obj: JsonObject) -> list[FieldError]:
     """Return what is wrong with a new object, beside its metadata."""
+    if isinstance(resource, CustomResource):
+        return custom_errors(obj, resource)
     return []
 
 
@@ -38,6 +68,8 @@ def update_errors(
     resource: Resource, new: JsonObject, old: JsonObject, *, subresource: str
 ) -> list[FieldError]:
     """Return what is wrong with a changed object, beside its metadata."""
+    if isinstance(resource, CustomResource):
+        return custom_errors(new, resource, old)
     return []
 
 
@@ -48,23 +80,24 @@ def stored_form(resource: Resource, obj: JsonObject) -> JsonObject:
 
 def served_form(resource: Resource, obj: JsonObject) -> JsonObject:
     """Return a stored object as `resource` serves it."""
+    if isinstance(resource, CustomResource):
+        return custom_defaulted(obj | {"apiVersion": resource.api_version}, resource)
     return obj
 
 
 def is_stored_form(resource: Resource) -> bool:
     """Whether what is stored is served as it is."""
-    return True
+    return not resource.is_custom
 
 
 def printer(resource: Resource) -> Printer:
     """Return how tables show a resource's objects."""
-    return custom_printer([]) if resource.is_custom else printer_of(resource)
+    return resource.printer if isinstance(resource, CustomResource) else printer_of(resource)
 
 
 def owned_by_update(call: Call, new: JsonObject, old: JsonObject | None) -> JsonObject:
     """Note that the manager of a create or update owns what it set."""
-    structure = schema(call.resource)
-    return new if structure is None else updated(new, old, structure, writer(call, UPDATE))
+    return updated(new, old, schema(call.resource), writer(call, UPDATE))
 
 
 def owned_already(call: Call, new: JsonObject, old: JsonObject | None) -> JsonObject:

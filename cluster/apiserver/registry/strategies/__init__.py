@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from cluster.apiserver.registry.strategies.definitions import DefinitionStrategy
 from cluster.apiserver.registry.strategies.namespaces import NamespaceStrategy
 from cluster.apiserver.registry.strategies.nodes import NodeStrategy
 from cluster.apiserver.registry.strategies.pods import PodStrategy
@@ -18,6 +19,7 @@ _BY_RESOURCE: Mapping[tuple[str, str], Strategy] = {
     ("", "pods"): PodStrategy(),
     ("", "services"): ServiceStrategy(),
     ("", "replicationcontrollers"): OrphaningStrategy(),
+    ("apiextensions.k8s.io", "customresourcedefinitions"): DefinitionStrategy(),
     ("batch", "jobs"): OrphaningStrategy(),
 }
 
