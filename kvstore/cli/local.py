@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from kvstore.cli import local_topology
+from kvstore.cli import local_companions, local_topology
 from kvstore.cli.local_process import (
     LOCK_FILE,
     PROFILE_FILE,
@@ -61,6 +61,9 @@ def local() -> None:
     default=None,
     help="Speak mutual TLS everywhere; certificates are made, and kvstorectl finds them.",
 )
+@click.option(
+    "--kube", is_flag=True, help="A Kubernetes API server too; again, where there was one."
+)
 @click.option("-d", "--detach", is_flag=True, help="Return when the cluster is ready.")
 @click.pass_context
 def up(  # noqa: PLR0913 - one for each option
@@ -70,6 +73,7 @@ def up(  # noqa: PLR0913 - one for each option
     base_port: int | None,
     *,
     tls: bool | None,
+    kube: bool,
     detach: bool,
 ) -> None:
     """Start a cluster; the second time on a directory, the same one again.
@@ -77,7 +81,8 @@ def up(  # noqa: PLR0913 - one for each option
     Prints `ready: URL,URL,...` when every member answers.
     """
     topology = _wanted(_state(directory), directory, size=size, base_port=base_port, tls=tls)
-    context.exit(bring_up(topology, is_detached=detach))
+    companions = ["kube"] if kube else local_companions.remembered(directory)
+    context.exit(bring_up(topology, is_detached=detach, companions=companions))
 
 
 @local.command(epilog="Examples: `kvstore local stop`, `kvstore local stop --dir /tmp/cluster`")
@@ -91,8 +96,10 @@ def stop(directory: Path) -> None:
     if not pids and launcher_pid is None:
         click.echo("nothing is running")
         return
+    # A launcher in the foreground stops them itself; what a detached one left is stopped here.
+    companions = local_companions.stop(directory) if launcher_pid is None else []
     stop_pids(pids, launcher_pid=launcher_pid)
-    click.echo(f"stopped: {', '.join(pids)}")
+    click.echo(f"stopped: {', '.join([*companions, *pids])}")
 
 
 @local.command(epilog="Examples: `kvstore local ls`, `kvstore local ls --json`")
@@ -162,7 +169,10 @@ def rm(directory: Path, *, yes: bool) -> None:
         plan.log_file.unlink(missing_ok=True)
     if state.topology.is_tls and state.topology.tls_directory.exists():
         shutil.rmtree(state.topology.tls_directory)
-    for name in (STATE_FILE, LOCK_FILE, PROFILE_FILE):
+    for name in local_companions.remembered(directory):
+        if (directory / name).is_dir():
+            shutil.rmtree(directory / name)
+    for name in (local_companions.STATE_FILE, STATE_FILE, LOCK_FILE, PROFILE_FILE):
         directory.joinpath(name).unlink(missing_ok=True)
     if not any(directory.iterdir()):  # what is not ours stays
         directory.rmdir()

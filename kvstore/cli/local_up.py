@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 import click
 
+from kvstore.cli import local_companions
 from kvstore.cli.local_ports import free_base_port, owner, ports_of, taken_ports
 from kvstore.cli.local_process import (
     MEMBER_COMMAND,
@@ -37,7 +38,11 @@ _LOG_LINES_SHOWN = 10
 
 
 def up(
-    topology: Topology, *, is_detached: bool = False, command: Sequence[str] = MEMBER_COMMAND
+    topology: Topology,
+    *,
+    is_detached: bool = False,
+    command: Sequence[str] = MEMBER_COMMAND,
+    companions: Sequence[str] = (),
 ) -> int:
     """Start the cluster, print `ready: URL,URL,...`, and stay unless detached.
 
@@ -61,10 +66,16 @@ def up(
         write_state(LocalState(topology=topology, member_pids={}, launcher_pid=None))
         cluster = LocalCluster(topology, command=command)
         with _stop_signals() as stopping:
-            return _run(cluster, stopping, is_detached=is_detached)
+            return _run(cluster, stopping, is_detached=is_detached, companions=companions)
 
 
-def _run(cluster: LocalCluster, stopping: threading.Event, *, is_detached: bool) -> int:
+def _run(
+    cluster: LocalCluster,
+    stopping: threading.Event,
+    *,
+    is_detached: bool,
+    companions: Sequence[str],
+) -> int:
     is_left_running = False
     try:
         if cluster.topology.is_tls:
@@ -75,19 +86,22 @@ def _run(cluster: LocalCluster, stopping: threading.Event, *, is_detached: bool)
         _wait_until_ready(cluster, stopping, LinesView())
         if stopping.is_set():
             return 0
-        endpoints = cluster.topology.client_urls
-        print(f"ready: {endpoints}", flush=True)
-        if is_detached:
-            write_state(cluster.state(launcher_pid=None))
-            is_left_running = True
-            return 0
-        if not sys.stdout.isatty():
-            return _hold(cluster, stopping, LinesView())
-        from kvstore.cli.local_table import TableView
+        with local_companions.started(_place(cluster), companions, is_left=is_detached) as lines:
+            for line in lines:
+                print(line, flush=True)
+            endpoints = cluster.topology.client_urls
+            print(f"ready: {endpoints}", flush=True)
+            if is_detached:
+                write_state(cluster.state(launcher_pid=None))
+                is_left_running = True
+                return 0
+            if not sys.stdout.isatty():
+                return _hold(cluster, stopping, LinesView())
+            from kvstore.cli.local_table import TableView
 
-        print(try_this(endpoints), flush=True)
-        with TableView() as table:
-            return _hold(cluster, stopping, table)
+            print(try_this(endpoints), flush=True)
+            with TableView() as table:
+                return _hold(cluster, stopping, table)
     finally:
         if not is_left_running:
             cluster.stop()
@@ -101,6 +115,15 @@ def _make_certificates(topology: Topology) -> None:
     if directory.make_authority(now=now, days=_AUTHORITY_DAYS):
         directory.make("member", "member", TLS_HOSTS, now=now, days=_CERTIFICATE_DAYS)
         directory.make("client", "client", [], now=now, days=_CERTIFICATE_DAYS)
+
+
+def _place(cluster: LocalCluster) -> local_companions.Place:
+    topology = cluster.topology
+    return local_companions.Place(
+        directory=topology.directory,
+        base_port=topology.base_port,
+        profile=topology.profile,
+    )
 
 
 def _wait_until_ready(cluster: LocalCluster, stopping: threading.Event, view: View) -> None:

@@ -1,0 +1,83 @@
+"""`kvstore local up --kube`: an API server beside the members, and an admin's kubeconfig."""
+
+import sys
+from pathlib import Path
+
+from cluster.launcher import kubeconfig, pki
+from kvstore.cli.local_companions import Place, Plan
+
+HOST = "127.0.0.1"
+PORT_DEFAULT = 6443
+STORE_PORT_DEFAULT = 2379
+PORT_OFFSET = 5
+"""From the base port, where that is not the usual one: between two members' ports."""
+SERVICE_RANGE = "10.96.0.0/12"
+SERVICE_ADDRESS = "10.96.0.1"
+NAMES = (
+    HOST,
+    "localhost",
+    "::1",
+    "kubernetes",
+    "kubernetes.default",
+    "kubernetes.default.svc",
+    "kubernetes.default.svc.cluster.local",
+    SERVICE_ADDRESS,
+)
+_TLS = {"cacert": "--etcd-cafile", "cert": "--etcd-certfile", "key": "--etcd-keyfile"}
+CONTEXT = "kvstore"
+DIRECTORY = "kube"
+KUBECONFIG = "kubeconfig"
+
+
+def port_of(base_port: int) -> int:
+    """Return the API server's port for a cluster's base port."""
+    return PORT_DEFAULT if base_port == STORE_PORT_DEFAULT else base_port + PORT_OFFSET
+
+
+def kubeconfig_of(directory: Path) -> Path:
+    """Return where the kubeconfig of the cluster in `directory` lies."""
+    return directory / DIRECTORY / KUBECONFIG
+
+
+def plan(place: Place) -> Plan:
+    """Make the keys and the kubeconfig; return how the API server is started."""
+    port = port_of(place.base_port)
+    files, authority = pki.ensure(place.directory / DIRECTORY, NAMES)
+    path = kubeconfig_of(place.directory)
+    if not path.exists():
+        access = kubeconfig.Access(
+            name=CONTEXT,
+            server=f"https://{HOST}:{port}",
+            ca=authority.pair.certificate,
+            client=authority.user("kubernetes-admin", ["system:masters"]),
+        )
+        kubeconfig.write(path, access.document())
+    return Plan(
+        name="kube",
+        command=(
+            sys.executable,
+            "-m",
+            "kvstore.cli.umbrella",
+            "kube",
+            "apiserver",
+            f"--endpoints={place.profile['endpoints']}",
+            *(
+                f"{flag}={place.profile[name]}"
+                for name, flag in _TLS.items()
+                if name in place.profile
+            ),
+            f"--host={HOST}",
+            f"--port={port}",
+            f"--tls-cert-file={files.server}",
+            f"--tls-private-key-file={files.server_key}",
+            f"--client-ca-file={files.ca}",
+            f"--service-account-key-file={files.signing_key}",
+            f"--service-cluster-ip-range={SERVICE_RANGE}",
+        ),
+        log_file=place.directory / DIRECTORY / "apiserver.log",
+        announcement=(
+            f"kubeconfig: {path}",
+            f"  export KUBECONFIG={path}",
+            "  kubectl get namespaces",
+        ),
+    )
