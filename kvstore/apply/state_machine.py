@@ -61,6 +61,14 @@ class StateMachine:
         finally:
             stored.close()
 
+    def move_to(self, copy: "StateMachine") -> None:
+        """Go on in the backend of a copy that has applied the same entries.
+
+        What is known in memory stays: it is the same, and a leader's leases keep their deadlines.
+        """
+        assert copy.applied == self.applied, f"copy at {copy.applied}, not {self.applied}"
+        self.backend, self.store = copy.backend, copy.store
+
     def begin_turn(self, entry_bytes: int, operations: int) -> "Turn":
         """Open the transaction of one turn, for entries of so many bytes and operations.
 

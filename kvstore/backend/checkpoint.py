@@ -24,7 +24,7 @@ import lmdb
 from google_crc32c import extend
 
 from kvstore.backend.directory_lock import lock_directory
-from kvstore.backend.lmdb_file import DATA_FILE, Meta, parse_meta
+from kvstore.backend.lmdb_file import DATA_FILE, Meta, parse_meta, read_metas
 from kvstore.base import failpoint
 from kvstore.base.errors import CorruptKeyspace, MemberFailed
 
@@ -211,6 +211,22 @@ def begin_directory(directory: Path) -> None:
     if not (directory / DATA_FILE).exists():
         _write_durably(directory / UNFINISHED_FILE, b"")
         _sync_directory(directory.parent)
+
+
+def adopt(directory: Path) -> None:
+    """Make a whole copy of an environment, in `directory`, durable and its own checkpoint.
+
+    Raises:
+        OSError: the disk failed; the directory is to be removed.
+    """
+    data_file = directory / DATA_FILE
+    newest = max(read_metas(data_file), key=lambda meta: meta.txn_id)
+    with data_file.open("rb") as file:
+        os.fsync(file.fileno())
+        page = os.pread(file.fileno(), newest.page_bytes, (newest.txn_id & 1) * newest.page_bytes)
+    _write_durably(directory / CHECKPOINT_FILE, _encode_checkpoint(page))
+    _sync_directory(directory)
+    _sync_directory(directory.parent)
 
 
 def _rewind(data_file: Path, saved: bytes) -> None:

@@ -18,6 +18,7 @@ from kvstore.backend.backend import SLICE
 from kvstore.backend.checkpoint import (
     Checkpointer,
     PinnedCheckpoint,
+    adopt,
     begin_directory,
     restore,
 )
@@ -297,6 +298,20 @@ class LmdbBackend:
             for stat in (self.env.stat(), *(txn.stat(tree) for tree in self._trees.values())):
                 pages += stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]
         return pages * self._page_bytes
+
+    def copy_to(self, directory: Path) -> None:
+        """Write the last commit to an empty directory, durably and without the free pages.
+
+        Waits for the disk, and needs no turn on the event loop: meanwhile the environment is read
+        and written as ever. What the copy holds is pinned until it is done.
+
+        Raises:
+            StorageFull: the disk has no room for it.
+        """
+        directory.mkdir(parents=True)
+        require_free(self._file, self.live_bytes + self._reserve_bytes)
+        self.env.copy(str(directory), compact=True)
+        adopt(directory)
 
     def close(self) -> None:
         """Close the environment and let others have it."""

@@ -273,6 +273,17 @@ class MemoryBackend:
         """Bytes of all keys and values: there are no free pages."""
         return self.size_bytes
 
+    def take_from(self, other: "MemoryBackend") -> None:
+        """Hold, durably, what `other` has committed."""
+        txn = other.begin_read()
+        copy = self.begin_write()
+        for tree in Tree:
+            for key, value in txn.scan(tree):
+                copy.append(tree, key, value)
+        copy.commit()
+        txn.close()
+        self.set_durable(self._trees)
+
     def close(self) -> None:
         """Check that no transaction was left open."""
         assert not self._is_writing, "the write transaction is still open"

@@ -121,6 +121,16 @@ class RequestTooLarge(RequestRefused):
     message = "etcdserver: request is too large"
 
 
+class WrongDowngradeFormat(RequestRefused):
+    code = Code.INVALID_ARGUMENT
+    message = "etcdserver: wrong downgrade target version format"
+
+
+class InvalidDowngradeTarget(RequestRefused):
+    code = Code.INVALID_ARGUMENT
+    message = "etcdserver: invalid downgrade target version"
+
+
 class InvalidRequest(RequestRefused):
     """The message is not the protobuf that the rpc takes."""
 
@@ -422,6 +432,13 @@ class ProposalLeaderLost(OutcomeUnknown):
 
 class ProposalConnectionLost(OutcomeUnknown):
     message = "etcdserver: request timed out, possibly due to connection lost"
+
+
+class TransferTimedOut(OutcomeUnknown):
+    """etcd sends it with code Unknown."""
+
+    code = Code.UNKNOWN
+    message = "etcdserver: request timed out, leader transfer took too long"
 
 
 class LeaderChanged(OutcomeUnknown):

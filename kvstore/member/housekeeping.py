@@ -43,6 +43,8 @@ class Housekeeping:
         self._removal: Removal | None = None
         self._removal_due = False
         self._waiting_for_removal: list[Callable[[], None]] = []
+        self.holds_log = False
+        """Whether a copy of the keyspace needs entries behind the one in force."""
         member.applied_listeners.append(self._look_for_removal)
         self._look_for_removal()
 
@@ -83,7 +85,8 @@ class Housekeeping:
         self._checkpointed_at = self._member.clock.monotonic()
         self._checkpointed_position = self._wal.position
         index = machine.applied.index
-        checkpoint = machine.backend.begin_checkpoint()
+        backend = machine.backend
+        checkpoint = backend.begin_checkpoint()
 
         def finish(result: object) -> None:
             self._is_checkpointing = False
@@ -91,7 +94,7 @@ class Housekeeping:
                 self._member.stop(result)
                 return
             checkpoint.finish()
-            if self._member.machine is machine:
+            if self._member.machine is machine and machine.backend is backend:
                 self._checkpointed_index = index
                 self._trim()
 
@@ -99,6 +102,8 @@ class Housekeeping:
 
     def _trim(self) -> None:
         """Forget entries that the durable keyspace holds, but for a tail for members that lag."""
+        if self.holds_log:
+            return
         first, upto = self._journal.first_index, self._checkpointed_index
         bytes_max = self._limits.wal_retained_bytes_max // _JOURNAL_BYTES_MAX_DIVISOR
         if (

@@ -4,6 +4,7 @@ import logging
 import shutil
 from pathlib import Path
 
+from kvstore.backend.backend import Backend
 from kvstore.backend.checkpoint import restore_if_needed
 from kvstore.backend.lmdb_backend import LmdbBackend
 from kvstore.base.limits import Limits
@@ -41,6 +42,12 @@ class LmdbKeyspaces:
                 extra={"directory": str(path)},
             )
         return backend
+
+    def copy(self, source: Backend, generation: int) -> LmdbBackend:
+        """Copy an open keyspace into the directory of a generation, and open that."""
+        assert isinstance(source, LmdbBackend), "a keyspace of this place"
+        source.copy_to(self._path(generation))
+        return self.open(generation)
 
     def remove(self, generation: int) -> None:
         """Remove the directory of a generation."""

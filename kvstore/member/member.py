@@ -94,6 +94,8 @@ class Member(ConsensusHost):
         """The last entry that holds another member's batch: that member waits for its commit."""
         self.is_learner = False
         """Whether this member is a learner to clients: it serves little, and does not vote."""
+        self.long_reads = 0
+        """How many readers hold views for longer than a request takes: backups."""
         self.linked_since: dict[MemberId, float] = {}
         """Which members this one is connected with, and since when."""
         self._peers: Mapping[MemberId, tuple[str, ...]] = {}
@@ -249,6 +251,11 @@ class Member(ConsensusHost):
         self._proposals.lose(ProposalConnectionLost)
         self.schedule_turn()
         self._membership_applied(membership)
+
+    def move_machine(self, copy: StateMachine) -> None:
+        """Go on in a copy of the keyspace that has applied the same."""
+        self.close_view()
+        self.machine.move_to(copy)
 
     def close_view(self) -> None:
         """Let go of the pinned view after a change; the next look opens a fresh one."""

@@ -11,6 +11,7 @@ from kvstore.base.errors import Stopped
 from kvstore.base.key_range import KeyRange
 from kvstore.member.bootstrap import OpenedMember
 from kvstore.member.config import MemberConfig
+from kvstore.member.defragmentation import Defragmentation
 from kvstore.member.guarded import GuardedWorker, run_guarded
 from kvstore.member.housekeeping import Housekeeping
 from kvstore.member.lease_keeper import LeaseKeeper
@@ -60,6 +61,7 @@ class Node:
         scheduler: Scheduler,
         log_worker: Worker,
         disk_worker: Worker,
+        copy_worker: Worker | None = None,
         clock: Clock,
         entropy: Entropy,
         header: Callable[[int, int], bytes],
@@ -67,6 +69,7 @@ class Node:
     ) -> None:
         """`header` returns the header field of a response at (store revision, term).
 
+        `copy_worker` is for what keeps a thread busy for long, else `disk_worker` does it.
         `stopped` is called once, with what ended the member.
         """
         self._wal = opened.wal
@@ -102,6 +105,15 @@ class Node:
             member, opened.keyspaces, opened.applied.generation, self.housekeeping, worker
         )
         self._snapshots.rebase_watches(self.hub, history)
+        self.defragmentation = Defragmentation(
+            member,
+            opened.keyspaces,
+            opened.journal,
+            self._snapshots,
+            self.housekeeping,
+            worker,
+            GuardedWorker(copy_worker or disk_worker, member),
+        )
 
     def start(self) -> None:
         """Ask for links to the other members. From now on `tick` is due a few times a heartbeat."""

@@ -74,6 +74,16 @@ class Keyspaces(Protocol):
         """
         ...
 
+    def copy(self, source: Backend, generation: int) -> Backend:
+        """Open a compact copy of what `source` has committed, durable, as `generation`.
+
+        Takes as long as the disk does: to be called by a worker, while `source` is in use.
+
+        Raises:
+            StorageFull: there is no space for it.
+        """
+        ...
+
     def remove(self, generation: int) -> None:
         """Remove a keyspace that is not open, if it is there. Waits for the disk."""
         ...

@@ -11,7 +11,7 @@ finds one whole keyspace. Watchers go on at their next revision, from the new hi
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from struct import Struct
@@ -78,16 +78,38 @@ class Snapshots:
     ) -> None:
         self._member = member
         self._keyspaces = keyspaces
-        self._generation = generation
+        self._generation = self._last_generation = generation
         self._housekeeping = housekeeping
         self._disk = disk_worker
         self._outgoing: dict[MemberId, _Outgoing] = {}
         self._incoming: _Incoming | None = None
         self._next_stream = member.incarnation
+        self.before_receiving: Callable[[], None] = _nothing
+        """Called before the next generation is built from another member's."""
         self._hub: WatchHub | None = None
         self._history: History | None = None
         member.receivers[Channel.SNAPSHOT] = self._receive
         member.snapshot_requests = self._wanted
+
+    @property
+    def generation(self) -> int:
+        """The keyspace in force."""
+        return self._generation
+
+    def next_generation(self) -> int:
+        """Return the number of a keyspace to be built: no two are built in one place."""
+        self._last_generation += 1
+        return self._last_generation
+
+    @property
+    def is_receiving(self) -> bool:
+        """Whether the next generation is being built from another member's."""
+        return self._incoming is not None
+
+    def moved_to(self, generation: int, former: Backend) -> None:
+        """The keyspace in force is another one, which this member made of its own."""
+        self._retire(former, self._generation)
+        self._generation = generation
 
     def rebase_watches(self, hub: WatchHub, history: History) -> None:
         """Name the watch hub that goes on from the new keyspace after a switch."""
@@ -219,7 +241,8 @@ class Snapshots:
 
     def _begin(self, sender: MemberId, stream: int) -> _Incoming:
         config = self._member.config
-        generation = self._generation + 1
+        self.before_receiving()
+        generation = self.next_generation()
         self._keyspaces.remove(generation)
         backend = self._keyspaces.open(generation)
         limits = config.limits
@@ -258,27 +281,33 @@ class Snapshots:
         failpoint.hit("snapshot_before_switch")
         membership = decode_membership(head.membership)
         is_installed = member.consensus.install_snapshot(
-            head.index, head.term, membership, self._generation + 1
+            head.index, head.term, membership, incoming.generation
         )
         failpoint.hit("snapshot_after_switch")
         self._incoming = None
         if not is_installed:
             self._discard(incoming)
             return
-        self._generation += 1
-        former = member.machine
+        former, former_generation = member.machine.backend, self._generation
+        self._generation = incoming.generation
         member.replace_machine(StateMachine(incoming.backend), membership)
         self._housekeeping.keyspace_replaced(head.index)
         if self._hub is not None and self._history is not None:
             self._hub.rebase(self._history)
         logger.info("installed a snapshot", extra={"index": head.index, "term": head.term})
-        remove_former = partial(self._keyspaces.remove, self._generation - 1)
+        self._retire(former, former_generation)
 
-        def forget_former() -> None:
-            former.backend.close()
-            self._disk.submit(remove_former, _ignore)
+    def _retire(self, former: Backend, generation: int) -> None:
+        """Remove a former keyspace once its readers have had their time."""
 
-        member.scheduler.later(_FORMER_KEYSPACE_S, forget_former)
+        def forget() -> None:
+            if self._member.long_reads:
+                self._member.scheduler.later(_FORMER_KEYSPACE_S, forget)
+                return
+            former.close()
+            self._disk.submit(partial(self._keyspaces.remove, generation), _ignore)
+
+        self._member.scheduler.later(_FORMER_KEYSPACE_S, forget)
 
     def _drop_incoming(self, why: str) -> None:
         incoming = self._incoming
@@ -294,6 +323,10 @@ class Snapshots:
     def _tell_failed(self, sender: MemberId, stream: int) -> None:
         message = _FAILURE.pack(_FAILED, stream)
         self._member.links.send(sender, Channel.SNAPSHOT, message)
+
+
+def _nothing() -> None:
+    """There is nobody to tell."""
 
 
 def _ignore(result: object) -> None:

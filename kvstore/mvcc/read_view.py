@@ -1,13 +1,13 @@
 """Reading the keyspace as it was at one commit."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 
 from kvstore.backend.backend import ReadTxn
 from kvstore.backend.schema import KEYS
 from kvstore.base.errors import Compacted, FutureRevision
 from kvstore.base.key_range import KeyRange
 from kvstore.mvcc.event import Changes, Previous
-from kvstore.mvcc.hash import HashSlices, hash_slices
+from kvstore.mvcc.hash import HashSlices, hash_all, hash_slices
 from kvstore.mvcc.history import changes, point_read
 from kvstore.mvcc.layout import CHUNK_BYTES, HEAD_BYTES, LIVE, get_head
 from kvstore.mvcc.range import RangeQuery, RangeResult, RangeSlices, range_slices, run_range
@@ -95,6 +95,10 @@ class ReadView:
             revision=revision or self.revision,
             compact_revision=self.compact_revision,
         )
+
+    def hash_all(self) -> Generator[None, None, int]:
+        """Hash all that is stored, in slices."""
+        return hash_all(self._txn)
 
     def close(self) -> None:
         """Let go of the view's pages. Closing twice is harmless."""

@@ -192,6 +192,12 @@ class Journal:
         self._wal.sync()
         self.durable_index = index
 
+    def switch_generation(self, generation: int) -> None:
+        """Name another directory as the keyspace in force, durably; the log stays as it is."""
+        self._wal.append_generation(generation)
+        self._wal.sync()
+        self.note_durable()
+
     def agree_with(self, applied: Applied) -> None:
         """Check at start that the log and the keyspace fit, or bring the log up to the keyspace.
 

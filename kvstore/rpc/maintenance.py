@@ -1,5 +1,6 @@
-"""The Maintenance service, as far as it is built: Status, HashKV, Alarm (rpc.proto Maintenance)."""
+"""The Maintenance service but for backups: one member's own state (rpc.proto Maintenance)."""
 
+from collections.abc import Generator
 from functools import partial
 
 from google.protobuf.message import DecodeError
@@ -7,17 +8,30 @@ from google.protobuf.message import DecodeError
 from kvstore.apply import Outcome, Reply
 from kvstore.apply.alarms import CORRUPT, NOSPACE
 from kvstore.apply.command import OperationKind
-from kvstore.base.errors import NoLeader, RpcError
+from kvstore.base.errors import (
+    InvalidDowngradeTarget,
+    NoLeader,
+    NotLeader,
+    RpcError,
+    TransferTimedOut,
+    WrongDowngradeFormat,
+)
+from kvstore.base.ids import MemberId
 from kvstore.member import Member
+from kvstore.member.defragmentation import Defragmentation
 from kvstore.mvcc import HashResult, HashSlices, ReadView
 from kvstore.rpc.access import AccessControl, Need
 from kvstore.rpc.call import Method, UnaryCall
 from kvstore.rpc.header import ResponseHeaders
-from kvstore.rpc.pipeline import Pipeline, malformed
+from kvstore.rpc.pipeline import Pipeline, decoded, malformed
 from kvstore.wire.pb import rpc_pb2
 
 SERVER_VERSION = "3.6.12"
+CLUSTER_VERSION = "3.6"
 STORAGE_VERSION = "3.6.0"
+_TRANSFER_ELECTIONS = 3
+"""etcd waits for so many election timeouts to see the new leader."""
+_TRANSFER_LOOK_S = 0.02
 ALARM_NAMES = {NOSPACE: "NOSPACE", CORRUPT: "CORRUPT"}
 
 
@@ -30,7 +44,9 @@ class MaintenanceService:
         headers: ResponseHeaders,
         pipeline: Pipeline,
         access: AccessControl,
+        defragmentation: Defragmentation,
     ) -> None:
+        self._defragmentation = defragmentation
         self._member = member
         self._headers = headers
         self._pipeline = pipeline
@@ -44,7 +60,11 @@ class MaintenanceService:
                 self._status, on_learner=True, needs=Need.IDENTITY
             ),
             "/etcdserverpb.Maintenance/HashKV": unary(self._hash_kv, needs=Need.ROOT),
+            "/etcdserverpb.Maintenance/Hash": unary(self._hash, needs=Need.ROOT),
             "/etcdserverpb.Maintenance/Alarm": unary(self._alarm),
+            "/etcdserverpb.Maintenance/Defragment": unary(self._defragment, needs=Need.ROOT),
+            "/etcdserverpb.Maintenance/MoveLeader": unary(self._move_leader, needs=Need.ROOT),
+            "/etcdserverpb.Maintenance/Downgrade": unary(self._downgrade, needs=Need.ROOT),
         }
 
     def _header(self) -> bytes:
@@ -86,6 +106,74 @@ class MaintenanceService:
         )
         call.reply(self._header() + body.SerializeToString())
 
+    def _hash(self, call: UnaryCall, _: bytes) -> None:
+        view = self._member.machine.store.view()
+        self._hash_all_slice(call, view, view.hash_all())
+
+    def _hash_all_slice(
+        self, call: UnaryCall, view: ReadView, slices: Generator[None, None, int]
+    ) -> None:
+        if not call.is_open:
+            view.close()
+            return
+        try:
+            next(slices)
+        except StopIteration as end:
+            view.close()
+            call.reply(self._header() + rpc_pb2.HashResponse(hash=end.value).SerializeToString())
+        else:
+            self._member.scheduler.soon(partial(self._hash_all_slice, call, view, slices))
+
+    def _defragment(self, call: UnaryCall, _: bytes) -> None:
+        def done(error: RpcError | None) -> None:
+            if error is None:
+                call.reply(b"")  # without a header, as etcd's
+            else:
+                call.fail(error.code, error.message)
+
+        self._defragmentation.start(done)
+
+    def _move_leader(self, call: UnaryCall, raw: bytes) -> None:
+        target = MemberId(decoded(rpc_pb2.MoveLeaderRequest, raw).targetID)
+        member = self._member
+        if not member.is_leader:
+            raise NotLeader
+        if target == member.id:
+            call.reply(b"")
+            return
+        member.consensus.transfer_leadership(target)
+        member.schedule_turn()
+        deadline = member.clock.monotonic() + _TRANSFER_ELECTIONS * member.config.election_timeout_s
+
+        def look() -> None:
+            leader = member.consensus.leader
+            if leader is not None and leader != member.id:
+                call.reply(b"")
+            elif member.clock.monotonic() >= deadline:
+                call.fail(TransferTimedOut.code, TransferTimedOut.message)
+            else:
+                member.scheduler.later(_TRANSFER_LOOK_S, look)
+
+        look()
+
+    def _downgrade(self, call: UnaryCall, raw: bytes) -> None:
+        request = decoded(rpc_pb2.DowngradeRequest, raw)
+        if request.action not in rpc_pb2.DowngradeRequest.DowngradeAction.values():
+            raise malformed(ValueError("unknown downgrade action"))
+        if request.action != rpc_pb2.DowngradeRequest.CANCEL:
+            _check_downgrade(request.version)
+            if request.action == rpc_pb2.DowngradeRequest.ENABLE:
+                raise InvalidDowngradeTarget  # there is no older version of this server to run
+
+        def ready(error: RpcError | None) -> None:
+            if error is not None:
+                call.fail(error.code, error.message)
+                return
+            body = rpc_pb2.DowngradeResponse(version=CLUSTER_VERSION)
+            call.reply(self._header() + body.SerializeToString())
+
+        self._member.read(ready)
+
     def _alarm(self, call: UnaryCall, raw: bytes) -> None:
         try:
             request = rpc_pb2.AlarmRequest.FromString(raw)
@@ -102,6 +190,16 @@ class MaintenanceService:
             call.reply(header + outcome.body)
         else:
             call.fail(outcome.code, outcome.message)
+
+
+def _check_downgrade(target: str) -> None:
+    """Refuse what is no version, or not the one before the cluster's."""
+    parts = target.split(".")
+    if len(parts) not in {2, 3} or not all(part.isdecimal() for part in parts):
+        raise WrongDowngradeFormat
+    major, minor = map(int, CLUSTER_VERSION.split("."))
+    if (int(parts[0]), int(parts[1])) != (major, minor - 1):
+        raise InvalidDowngradeTarget
 
 
 def _check_alarm(request: rpc_pb2.AlarmRequest) -> None:

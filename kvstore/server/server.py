@@ -101,6 +101,7 @@ class Server:
         self._scheduler = LoopScheduler(self._loop)
         self._log_worker = ThreadWorker(self._loop, "wal")
         self._disk_worker = ThreadWorker(self._loop, "disk")
+        self._copy_worker = ThreadWorker(self._loop, "copy")
         self._auth_worker = ThreadWorker(self._loop, "passwords")
         self._tick_timer: asyncio.TimerHandle | None = None
         self._tick_due = self._clock.monotonic()
@@ -163,6 +164,7 @@ class Server:
             scheduler=self._scheduler,
             log_worker=self._log_worker,
             disk_worker=self._disk_worker,
+            copy_worker=self._copy_worker,
             clock=self._clock,
             entropy=self._entropy,
             header=headers.field,
@@ -178,6 +180,7 @@ class Server:
             self._node.close,
             self._auth_worker.close,
             self._disk_worker.close,
+            self._copy_worker.close,
             self._log_worker.close,
             self._node.stop,
         ]

@@ -23,6 +23,7 @@ from kvstore.rpc.member_leases import MemberLeases
 from kvstore.rpc.pipeline import Pipeline
 from kvstore.rpc.quota import Quota
 from kvstore.rpc.recipes import Recipes
+from kvstore.rpc.snapshot import SnapshotService
 from kvstore.rpc.stream_gate import StreamGate
 from kvstore.rpc.watch import WatchService
 from kvstore.server.auth_settings import AuthSettings, token_provider
@@ -74,7 +75,8 @@ class Services:
                 member, headers, pipeline, quota, node.housekeeping, access=access
             ).methods(),
             **ClusterService(member, node.reconfiguration, headers, pipeline).methods(),
-            **MaintenanceService(member, headers, pipeline, access).methods(),
+            **MaintenanceService(member, headers, pipeline, access, node.defragmentation).methods(),
+            **SnapshotService(member, pipeline).methods(),
             **WatchService(node.hub, self.gate, pipeline, access).methods(),
             **leases.methods(),
             **users.methods(),

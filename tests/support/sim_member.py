@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Protocol, TypeVar
 
+from kvstore.backend.backend import Backend
 from kvstore.backend.memory_backend import MemoryBackend, MemoryCheckpoint
 from kvstore.base.errors import MemberFailed, StorageFull
 from kvstore.base.ids import MemberId
@@ -93,6 +94,15 @@ class SimKeyspaces:
         if is_suspect or backend.is_suspect:
             backend.crash()
             backend.is_suspect = False
+        return backend
+
+    def copy(self, source: Backend, generation: int) -> SimBackend:
+        assert isinstance(source, SimBackend)
+        backend = self.open(generation)
+        if self._syncs_fail:
+            backend.is_suspect = True
+            raise MemberFailed("the copy could not be synced")
+        backend.take_from(source)
         return backend
 
     def remove(self, generation: int) -> None:
