@@ -83,6 +83,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[KubeClie
             *common,
             f"--service-account-private-key-file={directory / 'sa.key'}",
             "--use-service-account-credentials=false",
+            f"--flex-volume-plugin-dir={directory / 'flex'}",
         )
         with controllers, running("kube-scheduler", directory, *common):
             yield client, config
