@@ -40,8 +40,8 @@ class RuleSyntaxError(ValueError):
 
 
 @lru_cache(maxsize=4096)
-def compiled(text: str) -> "cel.Program":
-    """Return the program of an expression.
+def compiled(text: str, variables: frozenset[str] = _VARIABLES) -> "cel.Program":
+    """Return the program of an expression about `variables`.
 
     Raises:
         RuleSyntaxError: it has none.
@@ -56,7 +56,7 @@ def compiled(text: str) -> "cel.Program":
     if unknown:
         names = ", ".join(sorted(unknown))
         raise RuleSyntaxError(f"undeclared reference to '{names}' (in container '')")
-    strangers = set(program.variables()) - _VARIABLES - _TYPES - set(_LOOP.findall(text))
+    strangers = set(program.variables()) - variables - _TYPES - set(_LOOP.findall(text))
     if strangers:
         names = ", ".join(sorted(strangers))
         raise RuleSyntaxError(f"undeclared reference to '{names}' (in container '')")
@@ -68,13 +68,23 @@ _TYPES = frozenset(
 )
 
 
-def _evaluated(text: str, variables: Mapping[str, JsonValue]) -> Any:
+FAILURES = (ValueError, TypeError, KeyError, RuntimeError, ArithmeticError)
+"""What evaluating a rule may raise: a field that is missing, an overload that is not there."""
+
+
+def evaluated(text: str, variables: Mapping[str, JsonValue]) -> Any:
+    """Return the value of an expression.
+
+    Raises:
+        RuleSyntaxError: it is none.
+        FAILURES: it has no value for these variables.
+    """
     context = cel.Context()
     for name, function in FUNCTIONS.items():
         context.add_function(name, function)
     for name, value in variables.items():
         context.add_variable(name, value)
-    return compiled(text).execute(context)
+    return compiled(text, _VARIABLES.union(variables)).execute(context)
 
 
 _NO_OLD = object()
@@ -93,9 +103,9 @@ def rule_errors(
                 continue
             variables["oldSelf"] = old
         try:
-            is_kept = _evaluated(text, variables) is True
+            is_kept = evaluated(text, variables) is True
             message = "" if is_kept else _message(rule, variables)
-        except (ValueError, TypeError, KeyError, RuntimeError, ArithmeticError) as error:
+        except FAILURES as error:
             is_kept, message = False, f"rule evaluation error: {error}"
         if not is_kept:
             problem = _REASONS.get(string_at(rule, "reason"), Problem.INVALID)
@@ -110,8 +120,8 @@ def _message(rule: Mapping[str, Any], variables: Mapping[str, JsonValue]) -> str
     expression = string_at(rule, "messageExpression")
     if expression:
         try:
-            text = _evaluated(expression, variables)
-        except (ValueError, TypeError, KeyError, RuntimeError, ArithmeticError):
+            text = evaluated(expression, variables)
+        except FAILURES:
             text = ""  # Kubernetes falls back to the message, and only logs that
         if isinstance(text, str) and text.strip():
             return text
