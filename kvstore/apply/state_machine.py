@@ -7,6 +7,7 @@ decided before its first write, because the backend cannot take half a transacti
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from struct import Struct
 
 from kvstore.apply import meta
@@ -89,23 +90,9 @@ class Turn:
         self._machine = machine
         self._txn = machine.backend.begin_write()
         self._writer = machine.store.begin(self._txn)
-        self._operations = operations = Operations(self._txn, self._writer, machine.lessor, room)
+        self._operations = Operations(self._txn, self._writer, machine.lessor, room)
         self._result = AppliedTurn()
         self._applied = machine.applied
-        self._short: dict[int, Callable[[bytes], Reply]] = {
-            OperationKind.PUT: operations.put,
-            OperationKind.COMPACT: operations.compact,
-            OperationKind.LEASE_GRANT: self._grant,
-            OperationKind.ALARM: self._apply_alarm,
-            OperationKind.MEMBER_ATTRIBUTES: self._publish,
-            **AuthOperations(self._txn, machine.auth, self._current).methods(),
-        }
-        self._long: dict[int, Callable[[bytes], Generator[None, None, Reply]]] = {
-            OperationKind.TXN: self._apply_txn,
-            OperationKind.DELETE_RANGE: operations.delete_range,
-            OperationKind.LEASE_REVOKE: self._revoke,
-            OperationKind.LEASE_EXPIRE: self._revoke,
-        }
 
     @property
     def txn(self) -> WriteTxn:
@@ -171,6 +158,29 @@ class Turn:
             return (yield from self._long[kind](payload))
         except RequestRefused as refusal:
             return refusal
+
+    # Made when a turn first needs them, which most turns of puts do not: they are a cycle of
+    # references, and would keep what the turn holds until the collector looks.
+
+    @cached_property
+    def _short(self) -> dict[int, Callable[[bytes], Reply]]:
+        return {
+            OperationKind.PUT: self._operations.put,
+            OperationKind.COMPACT: self._operations.compact,
+            OperationKind.LEASE_GRANT: self._grant,
+            OperationKind.ALARM: self._apply_alarm,
+            OperationKind.MEMBER_ATTRIBUTES: self._publish,
+            **AuthOperations(self._txn, self._machine.auth, self._current).methods(),
+        }
+
+    @cached_property
+    def _long(self) -> dict[int, Callable[[bytes], Generator[None, None, Reply]]]:
+        return {
+            OperationKind.TXN: self._apply_txn,
+            OperationKind.DELETE_RANGE: self._operations.delete_range,
+            OperationKind.LEASE_REVOKE: self._revoke,
+            OperationKind.LEASE_EXPIRE: self._revoke,
+        }
 
     def _current(self) -> tuple[int, int]:
         """Return the store revision, and the index of the entry that is being applied."""

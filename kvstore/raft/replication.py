@@ -55,9 +55,15 @@ class SendWindow(Generic[Peer]):
         if term != self._term:
             self._term = term
             self._started_at, self._announced, self._rejected_at = {}, {}, {}
-        self._sequence += 1
         journal = self._journal
         first, last = journal.first_index, journal.last_index
+        if not heartbeat and all(
+            next_index[peer] > last
+            and (not announces_commit or self._announced.get(peer) == commit)
+            for peer in peers
+        ):
+            return [], []  # as in most turns
+        self._sequence += 1
         encoded: dict[LogIndex, tuple[bytes, LogIndex]] = {}
         out: list[tuple[Peer, bytes]] = []
         behind: list[Peer] = []
