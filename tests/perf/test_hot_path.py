@@ -1,0 +1,186 @@
+"""What an operation costs at a batch of 64, in things that can be counted: never in time.
+
+A limit is what was counted when it was set, and less than one more: a change that makes each
+operation take one call, task, future or system call more fails here. Who finds a way to save some
+lowers the limit.
+"""
+
+import asyncio
+import os
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import pytest
+
+from kvstore.wire.grpc import dispatch
+from kvstore.wire.pb import rpc_pb2
+from tests.support.hot_path import HotPath
+
+BATCH = 64
+ROUNDS = 12
+SYSTEM_MODULES = ("posix", "_socket", "select", "time", "fcntl")
+NO_SYSTEM_CALLS = ("monotonic", "fspath")
+"""Answered by the process itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """Of one operation: the cheapest of some rounds, divided by the batch."""
+
+    calls: float
+    """Python functions entered and C functions called."""
+    system_calls: float
+    tasks: float
+    futures: float
+    writes: float
+    """To the client's socket."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A request of the hot path, and what one of 64 may cost."""
+
+    path: str
+    message: bytes
+    calls_max: float
+    system_calls_max: float
+
+
+PUT = Shape(
+    "/etcdserverpb.KV/Put",
+    rpc_pb2.PutRequest(key=b"guard/key", value=b"x" * 128).SerializeToString(),
+    calls_max=60.0,
+    system_calls_max=2 / BATCH,  # one write and one sync of the log for all of them
+)
+RANGE = Shape(
+    "/etcdserverpb.KV/Range",
+    rpc_pb2.RangeRequest(key=b"guard/key").SerializeToString(),
+    calls_max=30.2,
+    system_calls_max=0.0,
+)
+
+
+class Counter:
+    """Counts what one round does, by the interpreter's profiling hook and the loop's factories."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls = self.system_calls = self.tasks = self.futures = 0
+        create_future, create_task = loop.create_future, loop.create_task
+
+        def counted_future() -> "asyncio.Future[object]":
+            self.futures += 1
+            return create_future()
+
+        def counted_task(*arguments: object, **named: object) -> object:
+            self.tasks += 1
+            return create_task(*arguments, **named)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(loop, "create_future", counted_future)
+        monkeypatch.setattr(loop, "create_task", counted_task)
+
+    async def of(self, round_: Awaitable[object]) -> "tuple[int, int, int, int]":
+        """Return (calls, system calls, tasks, futures) of one round."""
+        self.calls = self.system_calls = self.tasks = self.futures = 0
+        sys.setprofile(self._count)
+        try:
+            await round_
+        finally:
+            sys.setprofile(None)
+        return self.calls, self.system_calls, self.tasks, self.futures
+
+    def _count(self, _frame: FrameType, event: str, what: object) -> None:
+        if event == "call":
+            self.calls += 1
+        elif event == "c_call":
+            self.calls += 1
+            if (
+                getattr(what, "__module__", None) in SYSTEM_MODULES
+                and getattr(what, "__name__", "") not in NO_SYSTEM_CALLS
+            ):
+                self.system_calls += 1
+
+
+Measure = Callable[[Shape], Cost]
+
+
+@pytest.fixture
+def measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Measure:
+    async def cost(shape: Shape) -> Cost:
+        member = HotPath(Path(tempfile.mkdtemp(dir=tmp_path)))
+        await member.start()
+        counter = Counter(asyncio.get_running_loop(), monkeypatch)
+        await member.calls(PUT.path, [PUT.message])
+        rounds, writes = [], member.socket.writes
+        for _ in range(ROUNDS):
+            requests = member.requests(shape.path, [shape.message] * BATCH)
+            rounds.append(await counter.of(member.round(requests)))
+        writes = member.socket.writes - writes
+        await member.close()
+        # The cheapest round is one without a heartbeat, a timer or a collection in it.
+        calls, system_calls, tasks, futures = (
+            min(column) / BATCH for column in zip(*rounds, strict=True)
+        )
+        return Cost(
+            calls=calls,
+            system_calls=system_calls,
+            tasks=tasks,
+            futures=futures,
+            writes=writes / ROUNDS / BATCH,
+        )
+
+    def measure(shape: Shape) -> Cost:
+        return asyncio.run(cost(shape))
+
+    return measure
+
+
+@pytest.mark.parametrize("shape", [PUT, RANGE], ids=["put", "range"])
+def test_an_operation_of_a_batch_costs_no_more_than_when_the_limit_was_set(
+    shape: Shape, measure: Measure
+) -> None:
+    check(measure(shape), shape)
+
+
+def check(cost: Cost, shape: Shape) -> None:
+    assert cost.calls <= shape.calls_max, f"calls: {cost}"
+    assert cost.system_calls <= shape.system_calls_max, f"system calls: {cost}"
+    assert cost.tasks == 0, f"tasks: {cost}"
+    assert cost.futures == 0, f"futures: {cost}"
+    assert cost.writes == 1 / BATCH, f"writes: {cost}"
+
+
+def one_more_call() -> None:
+    """Costs nothing but being called."""
+
+
+def one_more_system_call() -> None:
+    os.getppid()
+
+
+def one_more_future() -> None:
+    _ = asyncio.get_running_loop().create_future()
+
+
+@pytest.mark.parametrize("planted", [one_more_call, one_more_system_call, one_more_future])
+def test_one_more_of_anything_for_each_put_is_noticed(
+    planted: Callable[[], None], measure: Measure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefix = dispatch._prefix
+
+    def planted_prefix(size: int) -> bytes:
+        planted()
+        return prefix(size)
+
+    without = measure(PUT)
+    monkeypatch.setattr(dispatch, "_prefix", planted_prefix)
+    cost = measure(PUT)
+
+    with pytest.raises(AssertionError):
+        check(cost, PUT)
+    assert cost.calls - without.calls >= 1
+    assert cost.system_calls - without.system_calls == (planted is one_more_system_call)
+    assert cost.futures - without.futures == (planted is one_more_future)
