@@ -63,6 +63,9 @@ class AgreeingPeers:
     def set_peers(self, peer_urls: Mapping[MemberId, tuple[str, ...]]) -> None:
         pass
 
+    def refuse(self, members: frozenset[MemberId]) -> None:
+        pass
+
     def send(self, member: MemberId, channel: Channel, payload: bytes) -> bool:
         self.sent_bytes += len(payload)
         if channel is Channel.RAFT and (answer := _agreement(wire.decode(payload))) is not None:
