@@ -106,6 +106,35 @@ class InlineWorker:
         self._loop.call_soon(lambda: done(work()))
 
 
+class PausedClock(SystemClock):
+    """A clock that can stand still, so that no heartbeat falls into a round on a busy machine."""
+
+    def __init__(self) -> None:
+        self._stands_at: float | None = None
+
+    def monotonic(self) -> float:
+        return super().monotonic() if self._stands_at is None else self._stands_at
+
+    def stop(self) -> None:
+        self._stands_at = super().monotonic()
+
+
+class RoundScheduler(LoopScheduler):
+    """A scheduler for which what was put off is due when a round is over, however long it took."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self._put_off: list[Callable[[], None]] = []
+
+    def later(self, delay_s: float, action: Callable[[], None]) -> None:
+        self._put_off.append(action)
+
+    def end_round(self) -> None:
+        put_off, self._put_off = self._put_off, []
+        for action in put_off:
+            action()
+
+
 class ClientSocket(asyncio.Transport):
     """Where the member's answers to one connection go."""
 
@@ -160,7 +189,8 @@ class HotPath:
     def __init__(self, directory: Path, *, limits: Limits | None = None) -> None:
         """Must be made on a running loop; `start` waits for the leadership."""
         self._loop = loop = asyncio.get_running_loop()
-        clock, entropy, limits = SystemClock(), SystemEntropy(), limits or Limits()
+        self.clock = clock = PausedClock()
+        entropy, limits = SystemEntropy(), limits or Limits()
         directory.mkdir(parents=True, exist_ok=True)
         identity = Identity(cluster_id=ClusterId(9), member_id=ME, birth=1)
         opened = open_member(
@@ -174,7 +204,7 @@ class HotPath:
         )
         timing = RaftTiming(heartbeat_s=0.02, election_s=10.0)
         headers = ResponseHeaders(identity.cluster_id, ME)
-        self.scheduler = LoopScheduler(loop)
+        self.scheduler = RoundScheduler(loop)
         self.peers = AgreeingPeers(self.scheduler.soon)
         self.log_worker = InlineWorker(loop)
         self.node = Node(
@@ -238,9 +268,11 @@ class HotPath:
         window = settings_frame({Setting.INITIAL_WINDOW_SIZE: 2**30})
         self.connection.data_received(PREFACE + window + window_update_frame(0, 2**30))
         await self._iterate()
+        self.clock.stop()
 
     def requests(self, path: str, messages: list[bytes]) -> bytes:
-        """Return the bytes of these calls, each on a stream of its own."""
+        """End the round before; return the bytes of these calls, each on a stream of its own."""
+        self.scheduler.end_round()
         parts = []
         for message in messages:
             stream, self._next_stream = self._next_stream, self._next_stream + 2
