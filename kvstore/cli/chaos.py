@@ -1,6 +1,7 @@
 """`kvstore chaos`: real members under faults, with the checker as the judge."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -28,6 +29,8 @@ _etcd_option = click.option(
 @click.group()
 def chaos() -> None:
     """Break a cluster on purpose, and judge what its clients saw."""
+    # Ended by its default, SIGTERM would leave the members behind.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
 
 
 @chaos.command(

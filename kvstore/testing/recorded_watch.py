@@ -35,17 +35,21 @@ class RecordedWatch:
         keys: Keys = EVERYTHING,
         start_revision: int = 0,
         previous: bool = False,
+        asks_progress: bool = False,
     ) -> None:
+        """Prepare a watch; with `asks_progress` it asks each member at once how far it is."""
         self.name = name
         self._endpoints = endpoints
         self._recorder = recorder
         self._keys = on_the_wire(keys)
         self._next_revision = start_revision
         self._wants_previous = previous
+        self._asks_progress = asks_progress
         self._connection = Connection(
             endpoints, tls=None, credentials=None, timing=Timing(), clock=SystemClock()
         )
         self._number = 0
+        self._away_s, self._back = 0.0, 0
         self._is_closed = threading.Event()
         self._requests: queue.SimpleQueue[rpc_pb2.WatchRequest | None] = queue.SimpleQueue()
         self._stream: grpc.Call | None = None
@@ -64,8 +68,13 @@ class RecordedWatch:
         """Ask the member how far the watch is."""
         self._requests.put(PROGRESS_REQUEST)
 
-    def move(self) -> None:
-        """Break off, and go on at the next member."""
+    def move(self, *, away_s: float = 0.0, back: int = 0) -> None:
+        """Break off, and go on at the next member.
+
+        It stays away for `away_s`, and begins again `back` revisions before where it was: so it
+        has to catch up with history.
+        """
+        self._away_s, self._back = away_s, back
         stream = self._stream
         if stream is not None:
             stream.cancel()
@@ -80,6 +89,8 @@ class RecordedWatch:
 
     def _run(self) -> None:
         while not self._is_closed.is_set():
+            away_s, self._away_s = self._away_s, 0.0
+            self._is_closed.wait(away_s)
             try:
                 self._watch_once()
             except grpc.RpcError:
@@ -91,9 +102,13 @@ class RecordedWatch:
     def _watch_once(self) -> None:
         endpoint = self._connection.rotation.endpoints[self._number % len(self._endpoints)]
         self._number += 1
+        back, self._back = self._back, 0
+        self._next_revision = max(min(self._next_revision, 1), self._next_revision - back)
         name = f"{self.name}.{self._number}"
         requests: queue.SimpleQueue[rpc_pb2.WatchRequest | None] = queue.SimpleQueue()
         requests.put(self._create_request())
+        if self._asks_progress:
+            requests.put(PROGRESS_REQUEST)
         self._requests = requests
         recorded = self._recorded(name)
         stream = self._connection.channel(endpoint).stream_stream(

@@ -1,6 +1,10 @@
 """`kvstore chaos`: a short run of the whole thing, from the command line to the picture."""
 
 import re
+import signal
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -103,3 +107,18 @@ def test_what_a_script_cannot_mean_is_refused(single: Console, line: str, why: s
 def single() -> Iterator[Console]:
     with Cluster(1) as cluster:
         yield Console(cluster, print)
+
+
+def test_a_stop_signal_ends_the_members_too() -> None:
+    command = [sys.executable, "-m", "kvstore.cli.umbrella", "chaos", "shell", "-n", "1"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        ready = process.stdout.readline().strip()
+        port = int(ready.rpartition(":")[2])
+        socket.create_connection(("127.0.0.1", port)).close()
+        process.terminate()
+        assert process.wait(60) == 128 + signal.SIGTERM
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port))

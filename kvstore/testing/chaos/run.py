@@ -1,5 +1,6 @@
 """The whole run: start, break, record, heal, judge, draw."""
 
+import random
 import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -8,7 +9,7 @@ from pathlib import Path
 from kvstore.base.clock import SystemClock
 from kvstore.base.errors import RpcError
 from kvstore.check import Budget, Outcome, Report, Verdict, check, timeline, write_history
-from kvstore.client import EVERYTHING, Client, Timing
+from kvstore.client import EVERYTHING, Client, KeyspaceHash, Timing
 from kvstore.testing.chaos.breaking import afflicted, inflict, missing_faults, words
 from kvstore.testing.chaos.clients import ChaosClient, KeyClient, LeaseClient, LockClient
 from kvstore.testing.chaos.leadership import Leadership
@@ -27,6 +28,9 @@ _TIMEOUT_S = 3.0
 """After which a client calls an outcome unknown."""
 _HEAL_S = 90.0
 """In which a healed cluster has to be healthy, and every watch to have seen everything."""
+_AWAY_S = (0.0, 1.0, 3.0)
+_BACK = (0, 0, 30, 300, 3000)
+"""Revisions of history that a watch sees again when it comes back."""
 _OK_PER_SECOND_MIN = 1.0
 """A run with less has shown nothing."""
 
@@ -123,6 +127,7 @@ class _Run:
                 f"watch{number + 1}",
                 start_revision=1,
                 previous=number % 2 == 0,
+                asks_progress=plan.asks_progress,
             )
             for number in range(max(plan.members, 2))
         ]
@@ -167,10 +172,13 @@ class _Run:
 
     def _break_and_heal(self) -> None:
         resting = threading.Event()
+        dice = random.Random(f"watches {self._plan.seed}")
         for number, step in enumerate(self._steps()):
             resting.wait(max(0.0, step.starts_s - self._elapsed_s()))
             self._carry_out(step, resting)
-            self._watches[number % len(self._watches)].move()
+            self._watches[number % len(self._watches)].move(
+                away_s=dice.choice(_AWAY_S), back=dice.choice(_BACK)
+            )
             for watch in self._watches if self._plan.asks_progress else ():
                 watch.request_progress()
         resting.wait(max(0.0, self._plan.duration_s - self._elapsed_s()))
@@ -233,10 +241,20 @@ class _Run:
 
     def _compare_hashes(self, revision: int) -> None:
         """All members have equal content at one revision (etcd's own corruption check)."""
-        found = {e: client.hash_kv(revision) for e, client in self._members.items()}
-        hashes = {e: (hashed.compact_revision, hashed.hash) for e, hashed in found.items()}
-        if len(set(hashes.values())) > 1:
-            self._problems.append(f"members differ at revision {revision}: {hashes}")
+        found: dict[str, KeyspaceHash] = {}
+
+        def are_comparable() -> bool:
+            # A member answers from what it has applied, which may not be all that is committed.
+            for endpoint, client in self._members.items():
+                try:
+                    found[endpoint] = client.hash_kv(revision)
+                except RpcError:
+                    return False
+            return len({hashed.compact_revision for hashed in found.values()}) == 1
+
+        wait_until(are_comparable, timeout_s=_HEAL_S, what=f"hashes at revision {revision}")
+        if len({hashed.hash for hashed in found.values()}) > 1:
+            self._problems.append(f"members differ at revision {revision}: {found}")
 
     # --- the judgement
 
