@@ -54,13 +54,9 @@ def _cover(watch: Watch) -> _Cover | None:
     last = 0
     for response in watch.responses:
         events += response.events
-        match response.kind:
-            case ResponseKind.EVENTS if not response.is_fragment:
-                last = max((last, *(event.revision for event in response.events)))
-            case ResponseKind.PROGRESS:
-                last = max(last, response.revision)
-            case _:
-                pass
+        # Progress would reach further, but a store that lies about it has to be told apart.
+        if response.kind is ResponseKind.EVENTS and not response.is_fragment:
+            last = max((last, *(event.revision for event in response.events)))
     keys = key_range({"key": watch.key, "range_end": watch.range_end})
     told = frozenset((event.revision, event.key) for event in events)
     return _Cover(watch, keys, watch.start_revision or created + 1, last, told)
