@@ -105,13 +105,19 @@ class SnapshotBuilder:
     exception the builder and its directory are to be thrown away.
     """
 
-    def __init__(self, backend: Backend, cluster_id: ClusterId, *, value_bytes_max: int) -> None:
-        """Take an empty backend; a value above `value_bytes_max` is refused before it is kept."""
+    def __init__(
+        self, backend: Backend, cluster_id: ClusterId | None, *, value_bytes_max: int
+    ) -> None:
+        """Take an empty backend; a value above `value_bytes_max` is refused before it is kept.
+
+        Without `cluster_id` a snapshot of any cluster is taken.
+        """
         self._backend = backend
         self._cluster_id = cluster_id
         self._value_bytes_max = value_bytes_max
         self._crc = 0
         self._head: SnapshotHead | None = None
+        self._counts: dict[Tree, int] = {}
         self._missing: list[tuple[Tree, int]] = []
         """Trees still to come, in order, with how many items of each; none with 0."""
         self._last_key = b""
@@ -130,6 +136,25 @@ class SnapshotBuilder:
     def is_complete(self) -> bool:
         """Whether the end has come, and all was right: the backend may be made durable."""
         return self._is_complete
+
+    @property
+    def crc(self) -> int:
+        """Of everything so far."""
+        return self._crc
+
+    def count_of(self, tree: Tree) -> int:
+        """Return how many items of a tree the snapshot announces."""
+        return self._counts.get(tree, 0)
+
+    def require_complete(self) -> SnapshotHead:
+        """Return what the snapshot is of, once all of it is there.
+
+        Raises:
+            CorruptSnapshot: its end is missing.
+        """
+        if self._head is None or not self._is_complete:
+            raise CorruptSnapshot("the end is missing")
+        return self._head
 
     def add(self, chunk: bytes) -> None:
         """Take the next chunk of the stream.
@@ -158,8 +183,9 @@ class SnapshotBuilder:
 
     def _begin(self, body: bytes) -> None:
         head, self._missing = _decode_head(body)
-        if head.cluster_id != self._cluster_id:
-            raise CorruptSnapshot(f"of cluster {head.cluster_id:x}, not {self._cluster_id:x}")
+        self._counts = dict(self._missing)
+        if self._cluster_id not in {None, head.cluster_id}:
+            raise CorruptSnapshot(f"of cluster {head.cluster_id:x}, not {self._cluster_id or 0:x}")
         self._head = head
 
     def _add_items(self, body: bytes) -> None:

@@ -1,7 +1,7 @@
 """The connections of a blocking client: one grpcio channel per endpoint."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 import grpc
@@ -19,6 +19,8 @@ from kvstore.client.channel import (
     status_of,
 )
 from kvstore.client.endpoints import Attempts, Endpoint, Rotation, Tls
+from kvstore.client.errors import error_of
+from kvstore.wire.pb import rpc_pb2
 
 Reply = TypeVar("Reply", bound=Message)
 Result = TypeVar("Result")
@@ -92,6 +94,23 @@ class Connection:
             raise StreamEnded from None
         finally:
             stream.cancel()
+
+    def snapshot(self) -> Iterator[rpc_pb2.SnapshotResponse]:
+        """Yield the messages of a backup from one endpoint; there is no other try.
+
+        Raises:
+            RpcError: it ended too early.
+        """
+        endpoint = self.rotation.current
+        stream = self.channel(endpoint).unary_stream(
+            "/etcdserverpb.Maintenance/Snapshot",
+            rpc_pb2.SnapshotRequest.SerializeToString,
+            rpc_pb2.SnapshotResponse.FromString,
+        )
+        try:
+            yield from stream(rpc_pb2.SnapshotRequest(), metadata=self.metadata(endpoint))
+        except grpc.RpcError as failure:
+            raise error_of(*status_of(failure), is_write=False) from failure
 
     def metadata(self, endpoint: Endpoint) -> Metadata:
         """Return what identifies us; authenticates first if it must."""

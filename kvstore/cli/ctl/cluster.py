@@ -74,7 +74,9 @@ def status(context: click.Context, words: tuple[str, ...], *, cluster: bool) -> 
 
     del words
     running = session(context)
-    replies, failure = _asked(running, _endpoints(running, cluster=cluster), calls.status, "status")
+    replies, failure = _asked(
+        running, endpoints_of(running, cluster=cluster), calls.status, "status"
+    )
     titles = (
         "endpoint",
         "ID",
@@ -152,7 +154,7 @@ def hashkv(context: click.Context, words: tuple[str, ...], rev: int, *, cluster:
 
     del words
     running = session(context)
-    names = _endpoints(running, cluster=cluster)
+    names = endpoints_of(running, cluster=cluster)
     replies, failure = _asked(running, names, lambda: calls.hash_kv(rev), "hash")
     if failure is not None:
         raise failure
@@ -180,7 +182,7 @@ def hashkv(context: click.Context, words: tuple[str, ...], rev: int, *, cluster:
 def health(context: click.Context, words: tuple[str, ...], *, cluster: bool) -> None:
     del words
     running = session(context)
-    found = [_health(running, name) for name in _endpoints(running, cluster=cluster)]
+    found = [_health(running, name) for name in endpoints_of(running, cluster=cluster)]
     match running.settings.write_out:
         case "simple":
             for name, took, error in found:
@@ -255,6 +257,24 @@ def list_alarms(context: click.Context, words: tuple[str, ...]) -> None:
     running.show(running.exchange(calls.alarms()))
 
 
+@alarm.command("disarm", help="Disarms all alarms")
+@click.argument("words", nargs=-1)
+@click.pass_context
+def disarm_alarms(context: click.Context, words: tuple[str, ...]) -> None:
+    from kvstore.client import calls
+
+    if words:
+        raise Stop(Exit.BAD_ARGS, "alarm disarm command accepts no arguments")
+    running = session(context)
+    found = running.exchange(calls.alarms())
+    disarmed = rpc_pb2.AlarmResponse(header=found.header)
+    for one in calls.alarms().decode(found):
+        reply = running.exchange(calls.disarm(one))
+        disarmed.header.CopyFrom(reply.header)
+        disarmed.alarms.extend(reply.alarms)
+    running.show(disarmed)
+
+
 @click.command(cls=GoCommand, help="Prints the version of etcdctl that this one stands for")
 @click.argument("words", nargs=-1)
 def version(words: tuple[str, ...]) -> None:
@@ -263,7 +283,8 @@ def version(words: tuple[str, ...]) -> None:
     write(f"API version: {API_VERSION}")
 
 
-def _endpoints(running: Session, *, cluster: bool) -> Sequence[str]:
+def endpoints_of(running: Session, *, cluster: bool) -> Sequence[str]:
+    """Return the endpoints named, or those of all members."""
     if not cluster:
         return running.settings.endpoints
     from kvstore.client import calls
