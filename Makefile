@@ -10,9 +10,10 @@ READY := $(VENV)/.ready
 BIN := $(VENV)/bin
 SEEDS ?= 100
 MINUTES ?= 1
+JOBS ?= 2
 N ?= 3
 
-.PHONY: help cluster test check fix proto interop bench bench-full sim chaos mutants clean
+.PHONY: help cluster test check fix proto interop bench bench-full sim sim-soak chaos mutants clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,9 +57,14 @@ bench: $(READY) ## Compare with a real etcd, the short way
 bench-full: $(READY) ## Compare with a real etcd, every workload
 	@$(BIN)/python -m bench --full
 
-sim: $(READY) ## Simulate whole clusters: the engine alone, then whole members (SEEDS=how many of each)
-	@$(BIN)/python -m tests.simulation --seeds 0:$(SEEDS) --jobs 2
-	@$(BIN)/python -m tests.simulation.members --seeds 0:$(SEEDS) --jobs 2
+sim: $(READY) ## Simulate clusters under faults: whole members, then engines alone (SEEDS=how many of each)
+	@$(BIN)/python -m tests.simulation.members --seeds 0:$(SEEDS) --jobs $(JOBS)
+	@$(BIN)/python -m tests.simulation --seeds 0:$(SEEDS) --jobs $(JOBS)
+
+sim-soak: $(READY) ## Simulate for MINUTES, from a seed that nobody has tried yet
+	@first=$$(date +%s)0000; half=$$(echo "$(MINUTES) 2" | awk '{print $$1 / $$2}'); \
+	$(BIN)/python -m tests.simulation.members --seeds $$first: --minutes $$half --jobs $(JOBS); \
+	$(BIN)/python -m tests.simulation --seeds $$first: --minutes $$half --jobs $(JOBS)
 
 chaos: $(READY) ## Break real members for MINUTES=1 and judge them (SEED=n repeats, ETCD=1: a real etcd)
 	@$(BIN)/kvstore chaos run --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(ETCD),--etcd --no-progress)

@@ -176,7 +176,8 @@ class PySyncObjEngine(library.SyncObj):
         if member_id in journal.membership.voters and not self.other_voters:
             self._SyncObj__raftElectionDeadline = 0.0  # nobody to wait for
         self._is_started = True
-        self._reported: tuple[MemberId | None, Term] = (None, self.term)
+        self._reported_leader: MemberId | None = None
+        self._reported_term = self.term
         self._reported_membership = journal.membership
 
     # --- Consensus: what is so ------------------------------------------------------------------
@@ -454,7 +455,7 @@ class PySyncObjEngine(library.SyncObj):
         The library's own way there counts the holders of each entry after the other: under load
         that is most of what it costs.
         """
-        if self.is_leader:
+        if self.is_leader and self.committed < self.journal.last_index:
             self._SyncObj__raftCommitIndex = self.journal.last_index
 
     # --- messages -------------------------------------------------------------------------------
@@ -696,12 +697,12 @@ class PySyncObjEngine(library.SyncObj):
         _Step.now = self._clock.monotonic()
 
     def _report(self) -> None:
-        known = (self.leader, self.term)
-        if known != self._reported:
-            self._reported = known
+        leader, term = self.leader, self.term
+        if leader != self._reported_leader or term != self._reported_term:
+            self._reported_leader, self._reported_term = leader, term
             self._transfer.end()
             self._reads.leader_changed()
-            self._host.leader_changed(*known)
+            self._host.leader_changed(leader, term)
         membership = self.journal.membership
         if membership is not self._reported_membership:
             self._reported_membership = membership

@@ -1,48 +1,33 @@
-"""Run seeds: `python -m tests.simulation --seeds 0:1000 --jobs 2`, or trace one: `--trace 17`."""
+"""Run seeds of engines: `python -m tests.simulation --seeds 0:1000 --jobs 2`."""
 
-import argparse
-import multiprocessing
 import sys
-import time
-from collections import Counter
+from functools import partial
 
-from tests.simulation.cluster import Outcome, run_seed
-from tests.simulation.report import problems, summary
+from tests.simulation.cluster import run_seed
+from tests.simulation.runner import Simulation, main
 
+PROBES = (
+    "election",
+    "write acknowledged",
+    "read answered",
+    "compaction",
+    "snapshot installed",
+    "membership change",
+    "power cut inside an installation",
+    "read failed: ReadLeaderChanged",
+    "fault: crash",
+    "fault: crash_all",
+    "fault: crash after a vote",
+    "fault: partition",
+    "fault: break",
+    "fault: stall",
+    "fault: slow_disk",
+    "fault: pause",
+    "fault: old_leader",
+    "fault: transfer",
+)
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("--seeds", default="0:100", help="first:end")
-    parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument(
-        "--trace", type=int, metavar="SEED", help="run one seed and print its trace"
-    )
-    parser.add_argument("--stop", type=int, default=5, help="failing seeds after which to stop")
-    arguments = parser.parse_args()
-    if arguments.trace is not None:
-        outcome = run_seed(arguments.trace, is_traced=True)
-        print("\n".join(outcome.trace))
-        print(outcome.detail or "ok", dict(outcome.counts))
-        return bool(outcome.guarantee)
-    first, end = map(int, arguments.seeds.split(":"))
-    began = time.monotonic()
-    totals: Counter[str] = Counter()
-    failures: list[Outcome] = []
-    done = 0
-    with multiprocessing.Pool(arguments.jobs) as pool:
-        for outcome in pool.imap_unordered(run_seed, range(first, end), chunksize=2):
-            done += 1
-            totals += outcome.counts
-            if outcome.guarantee:
-                failures.append(outcome)
-                if len(failures) == arguments.stop:
-                    break
-    print(summary(done, failures, totals, seconds=time.monotonic() - began))
-    missing = problems(done, totals)
-    for problem in missing:
-        print(problem)
-    return bool(failures or missing)
-
+SIMULATION = Simulation("tests.simulation", run_seed, partial(run_seed, is_traced=True), PROBES)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(SIMULATION))

@@ -7,15 +7,8 @@ from zlib import crc32
 
 from kvstore.base.ids import LogIndex, MemberId, Term
 from kvstore.raft.consensus import Entry, EntryKind
+from tests.simulation.outcome import Violation
 from tests.support.world import START, World
-
-
-class Violation(AssertionError):
-    """A guarantee is broken."""
-
-    def __init__(self, guarantee: str, detail: str) -> None:
-        super().__init__(f"{guarantee}: {detail}")
-        self.guarantee = guarantee
 
 
 @dataclass(frozen=True, slots=True)

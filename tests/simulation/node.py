@@ -4,6 +4,7 @@
 nothing but a hash of its history. Its public methods are all that workloads and faults use.
 """
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -27,7 +28,6 @@ from tests.support.world import DriftingClock, SeededEntropy, World
 _SNAPSHOT = b"S"
 _RAFT = b"R"
 _SNAPSHOT_EVERY_S = 1.0
-_TURN_DELAY_S = 0.0002
 _BUSY = 0.02
 """Chance that the member cannot take committed entries just now."""
 
@@ -108,10 +108,12 @@ class HashChainMember:
         self._pending: dict[LogIndex, tuple[Term, bytes]] = {}
         self._reads: list[_Read] = []
         self._snapshot_after: dict[MemberId, float] = {}
+        self._held_up: deque[tuple[MemberId, bytes, bool]] = deque()
         self._is_turn_due = False
         self._last_sync_at = 0.0
         self._under_way: list[SyncJob] = []
         self._commit_seen = LogIndex(1)
+        self._led_term = Term(0)
         self.engine = PySyncObjEngine(
             self.node_id,
             self.journal,
@@ -308,10 +310,25 @@ class HashChainMember:
     def _deliver(self, sender: MemberId, message: bytes, is_stale: bool, incarnation: int) -> None:
         if not self.is_alive or incarnation != self._incarnation:
             return
-        if self.is_paused:
-            arguments = (sender, message, is_stale, incarnation)
-            self._world.at(self._paused_until, self._deliver, *arguments)
+        if self._held_up or self.is_paused:
+            if not self._held_up:
+                self._world.at(self._paused_until, self._go_on, incarnation)
+            self._held_up.append((sender, message, is_stale))
             return
+        self._take(sender, message, is_stale=is_stale)
+
+    def _go_on(self, incarnation: int) -> None:
+        """Take what a pause held up, in the order in which it came."""
+        if incarnation != self._incarnation:
+            return
+        if self.is_paused:
+            self._world.at(self._paused_until, self._go_on, incarnation)
+            return
+        while self._held_up and self.is_alive:
+            sender, message, is_stale = self._held_up.popleft()
+            self._take(sender, message, is_stale=is_stale)
+
+    def _take(self, sender: MemberId, message: bytes, *, is_stale: bool) -> None:
         if is_stale and not self._profile.unordered:
             return  # PeerTransport ends a link as a whole
         kind, content = message[:1], message[1:]
@@ -376,7 +393,7 @@ class HashChainMember:
     def _turn_soon(self) -> None:
         if not self._is_turn_due:
             self._is_turn_due = True
-            self._world.after(_TURN_DELAY_S, self._turn_due, self._incarnation)
+            self._world.after(self._profile.turn_s, self._turn_due, self._incarnation)
 
     def _turn_due(self, incarnation: int) -> None:
         if self.is_alive and incarnation == self._incarnation:
@@ -420,7 +437,8 @@ class HashChainMember:
 
     def _after_step(self) -> None:
         engine, checkers, journal = self.engine, self._checkers, self.journal
-        if engine.role is Role.LEADER:
+        if engine.role is Role.LEADER and engine.term != self._led_term:
+            self._led_term = engine.term
             committed = checkers.committed
             is_behind_base = committed.index < journal.first_index
             term = committed.term if is_behind_base else journal.term_at(committed.index)
@@ -428,6 +446,14 @@ class HashChainMember:
         commit = engine.commit_index
         if commit < self._commit_seen:
             checkers.fail("commit_safety", f"{self.node_id} went back to {commit}")
+        if engine.applied_index > commit:
+            checkers.fail("commit_safety", f"{self.node_id} applied beyond {commit}")
+        if commit > self._commit_seen:
+            self._judge_commit(commit)
+        self._sync_soon()
+
+    def _judge_commit(self, commit: LogIndex) -> None:
+        engine, checkers, journal = self.engine, self._checkers, self.journal
         is_new = False
         for index in range(max(self._commit_seen + 1, journal.first_index), commit + 1):
             term = journal.term_at(LogIndex(index))
@@ -440,11 +466,8 @@ class HashChainMember:
                 voters=engine.membership.voters,
             )
         self._commit_seen = commit
-        if engine.applied_index > commit:
-            checkers.fail("commit_safety", f"{self.node_id} applied beyond {commit}")
         if is_new:
             self.on_commit(self)
-        self._sync_soon()
 
 
 _VOTING = {

@@ -3,9 +3,6 @@
 from dataclasses import dataclass
 from random import Random
 
-SPAN_S = 62.0
-"""Virtual seconds under faults."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
@@ -15,6 +12,8 @@ class Profile:
     heartbeat_s: float
     election_s: float
     tick_s: float
+    turn_s: float
+    """How long a member lets messages gather before it takes a turn."""
     delay_s: tuple[float, float]
     leftovers: float
     unordered: bool
@@ -43,28 +42,30 @@ class Profile:
     @classmethod
     def draw(cls, dice: Random) -> "Profile":
         """Draw a profile."""
-        heartbeat = dice.choice((0.03, 0.1))
+        heartbeat = dice.choice((0.15, 0.5, 0.5))
+        unordered = dice.random() < 0.1
         return cls(
             voters=dice.choice((1, 3, 3, 3, 3, 5)),
             heartbeat_s=heartbeat,
-            election_s=heartbeat * dice.choice((5, 10)),
-            tick_s=heartbeat * dice.choice((0.2, 0.5)),
+            election_s=heartbeat * dice.choice((5, 5, 10)),
+            tick_s=heartbeat * dice.choice((0.5, 1.0, 1.0, 1.0)),
+            turn_s=dice.choice((0.0002, 0.005, 0.02)),
             delay_s=dice.choice(((0.0002, 0.002), (0.001, 0.02), (0.001, heartbeat))),
             leftovers=dice.choice((0.0, 0.5, 1.0)),
-            unordered=dice.random() < 0.1,
+            unordered=unordered,
             drift=dice.choice((0.0, 0.05, 0.3)),
             disk_s=dice.choice(((0.0001, 0.002), (0.001, 0.03))),
             real_log=dice.random() < 0.25,
             checkpoint=dice.choice((0.02, 0.3, 1.0)),
-            proposals=dice.choice((10.0, 30.0)),
-            burst=dice.choice((1, 3, 8)),
-            reads=dice.choice((2.0, 10.0)),
+            proposals=dice.choice((1.0, 3.0)),
+            burst=dice.choice((4, 8, 16)),
+            reads=dice.choice((0.5, 1.5)),
             command_bytes=dice.choice((0, 0, 100)),
-            message_bytes=dice.choice((1, 150, 400, 65536)),
+            message_bytes=dice.choice((150, 400, 65536) if unordered else (1, 150, 400, 65536)),
             window_bytes=dice.choice((200, 2000, 65536)),
-            compactions=dice.choice((0.0, 2.0)),
+            compactions=dice.choice((0.2, 2.0)),
             retained_entries=dice.choice((0, 3, 20)),
-            faults=dice.choice((0.3, 1.0, 3.0)),
+            faults=dice.choice((0.15, 0.4, 1.0)),
             weights={
                 "crash": dice.choice((1, 3)),
                 "crash_all": dice.choice((0, 1)),
@@ -78,5 +79,5 @@ class Profile:
             transfers=dice.choice((0.0, 0.3)),
             memberships=dice.choice((0.0, 0.0, 0.5, 2.0)),
             crash_points=dice.choice((0.0, 0.2)),
-            vote_crashes=dice.choice((0.0, 0.0, 0.3)),
+            vote_crashes=dice.choice((0.0, 0.0, 0.1)),
         )

@@ -18,8 +18,8 @@ from tests.support.sim_network import SimNetwork
 from tests.support.world import World
 
 _Result = TypeVar("_Result")
-_ITERATION_S = 0.00005
-"""One iteration of the event loop."""
+_HANDOVER_S = 0.00005
+"""What a thread takes to give a result back to the loop."""
 _HELD_POLL_S = 0.02
 
 
@@ -134,12 +134,13 @@ class SimKeyspaces:
 class SimScheduler:
     """`Scheduler` on virtual time, by the machine's own clock."""
 
-    def __init__(self, gate: Gate, rate: float) -> None:
+    def __init__(self, gate: Gate, rate: float, iteration_s: float) -> None:
         self._gate = gate
         self._rate = rate
+        self._iteration_s = iteration_s
 
     def soon(self, action: Callable[[], None]) -> None:
-        self._gate.post(_ITERATION_S, action)
+        self._gate.post(self._iteration_s, action)
 
     def later(self, delay_s: float, action: Callable[[], None]) -> None:
         self._gate.post(delay_s / self._rate, action)
@@ -185,7 +186,7 @@ class SimWorker:
         self._jobs.popleft()
         if self._jobs:
             self._gate.post(self._duration_s(), self._run)
-        self._gate.post(_ITERATION_S, done, result)
+        self._gate.post(_HANDOVER_S, done, result)
 
 
 class SimLinks:

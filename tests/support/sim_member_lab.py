@@ -35,6 +35,8 @@ def calm_profile(members: int, limits: Limits) -> Profile:
         Profile.draw(Random(_CALM_SEED)),
         voters=members,
         timing=RaftTiming(heartbeat_s=0.1, election_s=ELECTION_S),
+        iteration_s=0.00005,
+        ticks=2,
         delay_s=(0.001, 0.002),
         client_delay_s=(0.0001, 0.0002),
         leftovers=0.0,

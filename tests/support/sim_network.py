@@ -60,6 +60,7 @@ class SimNetwork:
         self._leftovers = leftovers
         self._unordered = unordered
         self._endpoints: dict[MemberId, Endpoint] = {}
+        self._pairs = 0
         self._up: dict[Pair, int] = {}
         self._cut: set[Pair] = set()
         self._directions: dict[Pair, _Direction] = {}
@@ -69,13 +70,17 @@ class SimNetwork:
 
     def attach(self, node: MemberId, endpoint: Endpoint) -> None:
         """Make a node reachable."""
+        count = len(self._endpoints)
+        self._pairs += count
         self._endpoints[node] = endpoint
 
     # --- links
 
     def connect_all(self) -> None:
         """Connect what is alive and not cut."""
-        nodes = sorted(self._endpoints)
+        if len(self._up) == self._pairs:
+            return
+        nodes = [node for node in sorted(self._endpoints) if self._endpoints[node].is_alive]
         for position, one in enumerate(nodes):
             for two in nodes[position + 1 :]:
                 self._connect(one, two)
@@ -159,8 +164,6 @@ class SimNetwork:
     def _connect(self, one: MemberId, two: MemberId) -> None:
         pair = pair_of(one, two)
         if pair in self._up or pair in self._cut:
-            return
-        if not self._endpoints[one].is_alive or not self._endpoints[two].is_alive:
             return
         self._epoch += 1
         self._up[pair] = self._epoch

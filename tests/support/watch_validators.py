@@ -49,14 +49,13 @@ class WatchRecord:
 
 def wanted(record: WatchRecord, history: ListHistory) -> Iterator[tuple[int, Event]]:
     """Yield the events of the history that the watch is about, whatever it has seen."""
+    first, spec = record.first_revision, record.spec
     for revision, events in history.log:
+        if revision < first:
+            continue
         for event in events:
-            if (
-                revision >= record.first_revision
-                and event.key in record.spec.keys
-                and not (record.spec.no_put and not event.is_delete)
-                and not (record.spec.no_delete and event.is_delete)
-            ):
+            is_filtered = spec.no_delete if event.is_delete else spec.no_put
+            if not is_filtered and event.key in spec.keys:
                 yield revision, event
 
 

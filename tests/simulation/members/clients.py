@@ -1,6 +1,7 @@
 """Sequential clients of the keyspace: each issues one operation after the other, at any member."""
 
 from collections.abc import Callable, Sequence
+from math import ceil
 from typing import TYPE_CHECKING
 
 from kvstore.base.errors import Code
@@ -15,11 +16,13 @@ from tests.simulation.members.calls import (
     Wire,
 )
 from tests.simulation.members.records import Fate, Operation, Records, Request, Response
+from tests.simulation.outcome import is_ahead
 
 if TYPE_CHECKING:
     from tests.simulation.members.cluster import Cluster
 
 _TIMEOUT_S = 9.0
+_AT_EASE = 4.0
 _AMBIGUOUS = (Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.CANCELLED)
 _PREFIX = b"k/"
 _LAST_READABLE = 0.4
@@ -118,7 +121,14 @@ class Client:
         self._world.after(self._pause_s(), self._go_on)
 
     def _pause_s(self) -> float:
-        return self._dice.expovariate(1 / self._profile.think_s)
+        think_s, wave_s = self._profile.think_s, self._profile.waves_s
+        if is_ahead(self._recorder.cluster):
+            think_s *= _AT_EASE
+        pause_s = self._dice.expovariate(1 / think_s)
+        if not wave_s:
+            return pause_s
+        now = self._world.now
+        return ceil((now + pause_s) / wave_s) * wave_s - now
 
     def _go_on(self) -> None:
         if self._recorder.cluster.is_quiet:

@@ -3,7 +3,6 @@
 import logging
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from kvstore.backend.schema import Tree
 from kvstore.base.errors import RpcError
@@ -16,59 +15,34 @@ from tests.simulation.members.clients import Client, Recorder
 from tests.simulation.members.judgement import judge
 from tests.simulation.members.lease_clients import LeaseClient
 from tests.simulation.members.machine import Machine
-from tests.simulation.members.oracle import Oracle, Violation
-from tests.simulation.members.profile import SPAN_S, Profile
+from tests.simulation.members.oracle import Oracle
+from tests.simulation.members.profile import Profile
 from tests.simulation.members.records import Fate, Operation, Records
 from tests.simulation.members.watchers import WatchClient
+from tests.simulation.outcome import Outcome, run
 from tests.support.sim_network import SimNetwork
 from tests.support.watch_world import ListHistory
-from tests.support.world import START, World
+from tests.support.world import World
 
 _CONVERGENCE_S = 120.0
-_CALMING_S = 10.0
-"""What may still be under way once all is healed: pauses, client deadlines."""
-_OPERATIONS_MIN = 200
-_FAULTS_MIN = 5
+_CALMING_S = 5.0
+_LAST_OPERATIONS_S = 30.0
+"""The last operations wait for what may still be under way: a pause, a snapshot."""
 _EQUAL_TREES = (Tree.KEYS, Tree.LONG_KEYS, Tree.LEASES, Tree.LEASE_KEYS, Tree.ALARMS)
 _LAST_ATTEMPTS = 3
 _FINAL_KEYS = (b"k/0", b"k/1", b"k/2")
 
 
-@dataclass(slots=True)
-class Outcome:
-    """What became of a seed."""
-
-    seed: int
-    guarantee: str = ""
-    """The one that is broken; empty: none."""
-    detail: str = ""
-    counts: Counter[str] = field(default_factory=Counter)
-    trace: list[str] = field(default_factory=list)
-    virtual_s: float = 0.0
-
-
 def run_seed(seed: int, *, is_traced: bool = False) -> Outcome:
     """Run one seed to its end, or to the first broken guarantee."""
     logging.getLogger("kvstore").setLevel(logging.CRITICAL + 1)
-    cluster = Cluster(seed, is_traced=is_traced)
-    outcome = Outcome(seed, counts=cluster.oracle.counts)
-    try:
-        cluster.run()
-    except Violation as violation:
-        outcome.guarantee, outcome.detail = violation.guarantee, str(violation)
-    except Exception as problem:  # whatever stops a member is a finding
-        outcome.guarantee = f"no_exception ({type(problem).__name__})"
-        outcome.detail = f"{problem!r} (at {cluster.world.now - START:.4f} s)"
-        if is_traced:
-            print("\n".join(cluster.world.trace or []))
-            raise
-    outcome.trace = cluster.world.trace or []
-    outcome.virtual_s = cluster.world.now - START
-    return outcome
+    return run(seed, Cluster(seed, is_traced=is_traced), is_traced=is_traced)
 
 
 class Cluster:
     """One run."""
+
+    faults_for_s = 55.0
 
     def __init__(self, seed: int, *, is_traced: bool = False) -> None:
         self.world = World(seed, is_traced=is_traced)
@@ -113,20 +87,25 @@ class Cluster:
         self._watchers: list[WatchClient] = []
         self._begin()
 
-    def run(self) -> None:
-        """Let the faults rage, then heal everything: the cluster must get over it."""
-        self.world.run(START + SPAN_S)
-        self._converge()
+    @property
+    def counts(self) -> Counter[str]:
+        """How often what happened."""
+        return self.oracle.counts
+
+    @property
+    def operations(self) -> int:
+        """How many operations of clients were answered, and well."""
+        return self.counts["operation ok"]
+
+    def converge(self) -> None:
+        """Heal everything, and hold all records against what happened."""
+        self._heal_and_settle()
         judge(self.records, self.oracle, drift=self.profile.drift)
         history = ListHistory()
         for revision in range(2, self.oracle.last_revision + 1):
             history.log.append((revision, self.oracle.history[revision].events))
         for watcher in self._watchers:
             watcher.judge(history)
-        counts = self.oracle.counts
-        faults = sum(count for what, count in counts.items() if what.startswith("fault: "))
-        if len(self.records.operations) >= _OPERATIONS_MIN and faults >= _FAULTS_MIN:
-            self.oracle.note("seed counted")
 
     def any_member(self) -> MemberId:
         """Return the member that a client talks to next."""
@@ -147,7 +126,7 @@ class Cluster:
 
     def _connect(self) -> None:
         self._network.connect_all()
-        self.world.after(0.05, self._connect)
+        self.world.after(0.25, self._connect)
 
     # --- faults
 
@@ -266,7 +245,7 @@ class Cluster:
 
     # --- the end
 
-    def _converge(self) -> None:
+    def _heal_and_settle(self) -> None:
         """Heal everything: all members agree, serve, and have lost nothing."""
         self.is_quiet = True
         self.world.log("all is healed")
@@ -332,11 +311,16 @@ class Cluster:
 
         for member, key in sorted(pending):
             ask(member, key, 1)
-        self.world.run(self.world.now + _CALMING_S)
-        if pending:
-            self.oracle.fail("convergence", f"a healed cluster did not serve {sorted(pending)}")
+        self._await_last(pending)
         if self._last_write > self.oracle.last_revision:
             self.oracle.fail("acknowledged_write_survives", f"revision {self._last_write}")
+
+    def _await_last(self, pending: set[tuple[MemberId, bytes]]) -> None:
+        end = self.world.now + _LAST_OPERATIONS_S
+        while pending:
+            if self.world.now > end:
+                self.oracle.fail("convergence", f"a healed cluster did not serve {sorted(pending)}")
+            self.world.run(self.world.now + 0.5)
 
     def _no_lease_is_left(self) -> bool:
         return all(not machine.node.member.machine.lessor.leases() for machine in self._alive)

@@ -1,6 +1,7 @@
 """One simulated computer: a disk and keyspaces that survive, and a member that does not."""
 
 import errno
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -28,7 +29,6 @@ from tests.support.world import DriftingClock, SeededEntropy, World
 
 CLUSTER = ClusterId(0xC1)
 _WAL = Path("/member/wal")
-_TICKS_PER_HEARTBEAT = 2
 _RESTART_S = 0.3
 _FULL_DISK_BYTES = 6000
 """What is left on a full disk: a record or two may still fit."""
@@ -92,6 +92,7 @@ class Machine:
         self._rate = 1.0 + world.dice.uniform(-profile.drift, profile.drift)
         self._life = 0
         self._paused_until = 0.0
+        self._held_up: deque[tuple[Callable[..., None], tuple[object, ...]]] = deque()
         self._may_fail = False
         self._is_healed = False
         self._start_cut_after: int | None = None
@@ -257,7 +258,7 @@ class Machine:
             ),
             incarnation=entropy.bits(63),
             links=self._links,
-            scheduler=SimScheduler(self, self._rate),
+            scheduler=SimScheduler(self, self._rate, profile.iteration_s),
             log_worker=self._log_worker,
             disk_worker=self._disk_worker,
             clock=clock,
@@ -288,16 +289,29 @@ class Machine:
             if not self._is_healed and self._world.dice.random() < self._profile.switch_cuts:
                 self._oracle.note("fault: power_cut_after_snapshot")
                 self.post(self._world.dice.uniform(0.0, 0.3), self._cut_power_by_chance)
-        interval = self._profile.timing.heartbeat_s / _TICKS_PER_HEARTBEAT
+        interval = self._profile.timing.heartbeat_s / self._profile.ticks
         self.post(interval / self._rate, self._tick)
 
     def _act(self, life: int, action: Callable[..., None], arguments: tuple[object, ...]) -> None:
         if life != self._life:
             return
-        if self._world.now < self._paused_until:
-            self._world.at(self._paused_until, self._act, life, action, arguments)
+        if self._held_up or self._world.now < self._paused_until:
+            if not self._held_up:
+                self._world.at(self._paused_until, self._go_on, life)
+            self._held_up.append((action, arguments))
             return
         action(*arguments)
+
+    def _go_on(self, life: int) -> None:
+        """Do what a pause held up, in the order in which it came; a pause may have grown longer."""
+        if life != self._life:
+            return
+        if self.is_paused:
+            self._world.at(self._paused_until, self._go_on, life)
+            return
+        while self._held_up and life == self._life:
+            action, arguments = self._held_up.popleft()
+            action(*arguments)
 
     def _link_up(self, peer: MemberId) -> None:
         self._links.linked.add(peer)
@@ -343,6 +357,7 @@ class Machine:
         self._life += 1
         self.is_alive = False
         self._paused_until = 0.0
+        self._held_up.clear()
         self._network.drop_node(self.id)
         connections, self.connections = self.connections, {}
         for lost in connections.values():

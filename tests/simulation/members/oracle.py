@@ -10,15 +10,8 @@ from kvstore.apply.command import BatchId, decode_entry
 from kvstore.base.ids import LogIndex, MemberId, Term
 from kvstore.mvcc import Changes, Event
 from kvstore.raft.consensus import Entry, EntryKind
+from tests.simulation.outcome import Violation
 from tests.support.world import START, World
-
-
-class Violation(AssertionError):
-    """A guarantee is broken."""
-
-    def __init__(self, guarantee: str, detail: str) -> None:
-        super().__init__(f"{guarantee}: {detail}")
-        self.guarantee = guarantee
 
 
 @dataclass(frozen=True, slots=True)

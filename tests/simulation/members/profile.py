@@ -6,9 +6,6 @@ from random import Random
 from kvstore.base.limits import KIB, MIB, Limits
 from kvstore.raft.timing import RaftTiming
 
-SPAN_S = 62.0
-"""Virtual seconds under faults."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
@@ -16,6 +13,10 @@ class Profile:
 
     voters: int
     timing: RaftTiming
+    iteration_s: float
+    """How long an iteration of a member's loop takes: what comes meanwhile shares the next."""
+    ticks: int
+    """How often a member looks at its clock in a heartbeat's time."""
     delay_s: tuple[float, float]
     client_delay_s: tuple[float, float]
     leftovers: float
@@ -27,6 +28,8 @@ class Profile:
     clients: int
     think_s: float
     """Mean pause of a client between two operations."""
+    waves_s: float
+    """Clients begin at multiples of this, and so together; 0: each at its own time."""
     watchers: int
     lease_clients: int
     keys: int
@@ -41,10 +44,12 @@ class Profile:
     @classmethod
     def draw(cls, dice: Random) -> "Profile":
         """Draw a profile."""
-        heartbeat = dice.choice((0.1, 0.25, 0.25))
+        heartbeat = dice.choice((0.15, 0.5, 0.5))
         return cls(
-            voters=dice.choice((1, 3, 3, 3, 3, 5)),
-            timing=RaftTiming(heartbeat_s=heartbeat, election_s=heartbeat * dice.choice((5, 10))),
+            voters=dice.choice((1, 3, 3, 3, 3, 3, 3, 5)),
+            timing=RaftTiming(heartbeat_s=heartbeat, election_s=heartbeat * dice.choice((5, 5, 8))),
+            iteration_s=dice.choice((0.0001, 0.005, 0.02)),
+            ticks=dice.choice((1, 1, 2)),
             delay_s=dice.choice(((0.0002, 0.002), (0.001, 0.02), (0.001, heartbeat / 2))),
             client_delay_s=dice.choice(((0.0001, 0.001), (0.001, 0.05))),
             leftovers=dice.choice((0.0, 0.5, 1.0)),
@@ -52,13 +57,14 @@ class Profile:
             drift=dice.choice((0.0, 0.01, 0.05)),
             disk_s=dice.choice(((0.0001, 0.002), (0.001, 0.03))),
             limits=_limits(dice),
-            clients=dice.choice((4, 6, 8)),
+            clients=dice.choice((5, 5, 8)),
             think_s=dice.choice((0.3, 0.6)),
+            waves_s=dice.choice((0.0, 0.3, 1.0)),
             watchers=dice.choice((1, 3)),
             lease_clients=dice.choice((1, 2)),
             keys=dice.choice((1, 4, 8)),
             value_bytes=dice.choice((0, 0, 40, 700)),
-            faults=dice.choice((0.2, 0.5, 1.0)),
+            faults=dice.choice((0.15, 0.25, 0.5)),
             weights={
                 "kill": dice.choice((1, 2)),
                 "power_cut": dice.choice((1, 2)),

@@ -8,7 +8,8 @@ from kvstore.wire.pb import rpc_pb2
 from tests.simulation.members.calls import Status, StreamRequest
 from tests.simulation.members.clients import Recorder
 from tests.simulation.members.machine import Machine
-from tests.simulation.members.oracle import Revision, Violation
+from tests.simulation.members.oracle import Revision
+from tests.simulation.outcome import Violation
 from tests.support.watch_validators import VALIDATORS, Seen, StreamClient, WatchRecord
 from tests.support.watch_world import ListHistory
 
