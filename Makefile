@@ -9,11 +9,12 @@ VENV := .venv
 READY := $(VENV)/.ready
 BIN := $(VENV)/bin
 SEEDS ?= 100
+CUTS ?= 1000
 MINUTES ?= 1
 JOBS ?= 2
 N ?= 3
 
-.PHONY: help cluster test check fix proto interop bench bench-full sim sim-soak chaos mutants clean
+.PHONY: help cluster test check fix proto interop bench bench-full sim sim-soak chaos mutants power-cuts clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +72,10 @@ chaos: $(READY) ## Break real members for MINUTES=1 and judge them (SEED=n repea
 
 mutants: $(READY) ## Plant each bug of tests/mutants in a copy, and see that something notices
 	@$(BIN)/python -m tests.mutants.run --table docs/mutants.md
+
+power-cuts: $(READY) ## Cut the power of members over real data files (CUTS=how often, of each kind)
+	@KVSTORE_POWER_CUTS=$(CUTS) $(BIN)/python -m pytest -q -n 2 tests/property/test_power_cut.py
+	@$(BIN)/python -m tests.property.test_power_cut_cluster $(CUTS)
 
 clean: ## Remove the environment and the caches
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

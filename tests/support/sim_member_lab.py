@@ -1,5 +1,6 @@
 """A few simulated members for directed tests: calm weather, and every fault by hand."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 from typing import TypeVar
@@ -17,6 +18,7 @@ from tests.simulation.members.calls import Answer, Status, StreamRequest, UnaryR
 from tests.simulation.members.machine import Machine
 from tests.simulation.members.oracle import Oracle
 from tests.simulation.members.profile import Profile
+from tests.support.sim_member import SimKeyspaces
 from tests.support.sim_network import SimNetwork
 from tests.support.world import World
 
@@ -52,11 +54,19 @@ def calm_profile(members: int, limits: Limits) -> Profile:
 class MemberLab:
     """Members on virtual time; `call` waits for an answer, nothing else passes time by itself."""
 
-    def __init__(self, members: int = 3, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        members: int = 3,
+        limits: Limits | None = None,
+        *,
+        seed: int = _CALM_SEED,
+        keyspaces: Callable[[MemberId], SimKeyspaces] | None = None,
+    ) -> None:
+        """`keyspaces` makes those of each machine; in memory without it."""
         self._profile = profile = calm_profile(
             members, limits or Limits(wal_segment_bytes=16 * 1024)
         )
-        self.world = World(_CALM_SEED)
+        self.world = World(seed)
         self.oracle = Oracle(self.world)
         self.network = SimNetwork(self.world, delay_s=profile.delay_s)
         self._wire = Wire(self.world, profile.client_delay_s)
@@ -69,6 +79,7 @@ class MemberLab:
                 self.oracle,
                 profile,
                 Membership(voters=voters),
+                keyspaces(member_id) if keyspaces is not None else None,
             )
             for member_id in sorted(voters)
         ]

@@ -75,6 +75,7 @@ class Machine:
         oracle: Oracle,
         profile: Profile,
         founders: Membership,
+        keyspaces: SimKeyspaces | None = None,
     ) -> None:
         self.id = member_id
         self.is_alive = False
@@ -88,7 +89,7 @@ class Machine:
         self._profile = profile
         self._founders = founders
         self._disk = SimDisk()
-        self.keyspaces = SimKeyspaces()
+        self.keyspaces = keyspaces or SimKeyspaces()
         self._rate = 1.0 + world.dice.uniform(-profile.drift, profile.drift)
         self._life = 0
         self._paused_until = 0.0
