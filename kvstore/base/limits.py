@@ -40,6 +40,9 @@ class Limits:
     peer_window_bytes: int = 4 * MIB
     wal_segment_bytes: int = 64 * MIB
     wal_retained_bytes_max: int = 1 * GIB
+    """The log's files, or twice the quota if that is less; who needs more is sent a snapshot."""
+    journal_bytes_max: int = 128 * MIB
+    """Entries in memory, likewise."""
     retained_entries: int = 5000
     """Entries kept behind the applied index for members that lag."""
     snapshot_entries: int = 10_000

@@ -18,7 +18,6 @@ from kvstore.wal import UpkeepJob, WriteAheadLog
 
 logger = logging.getLogger(__name__)
 
-_JOURNAL_BYTES_MAX_DIVISOR = 8
 _AGAIN_S = 0.05
 _REMOVED_PER_STEP = 100
 """Records removed between two looks at the clock."""
@@ -40,6 +39,7 @@ class Housekeeping:
         self._checkpointed_position = wal.position
         self._checkpointed_at = member.clock.monotonic()
         self._is_checkpointing = False
+        self._is_trim_due = False
         self._removal: Removal | None = None
         self._removal_due = False
         self._waiting_for_removal: list[Callable[[], None]] = []
@@ -47,6 +47,11 @@ class Housekeeping:
         """Whether a copy of the keyspace needs entries behind the one in force."""
         member.applied_listeners.append(self._look_for_removal)
         self._look_for_removal()
+
+    @property
+    def log_bytes(self) -> int:
+        """What the log's files hold that is not given up yet."""
+        return self._wal.retained_bytes
 
     def when_removed(self, action: Callable[[], None]) -> None:
         """Call `action` once nothing that is compacted now is left."""
@@ -57,6 +62,8 @@ class Housekeeping:
         """Start what is due."""
         if self._checkpoint_is_due():
             self._begin_checkpoint()
+        if self._is_trim_due:
+            self._trim()
         job = self._wal.begin_upkeep()
         if job is not None:
             self._disk.submit(job.run, lambda result: self._finish_upkeep(job, result))
@@ -101,19 +108,33 @@ class Housekeeping:
         self._disk.submit(checkpoint.make_durable, finish)
 
     def _trim(self) -> None:
-        """Forget entries that the durable keyspace holds, but for a tail for members that lag."""
+        """Forget entries that the durable keyspace holds, but for those that others may need.
+
+        That is what members lack that answer, and a tail for those that do not (ADR 15); but never
+        more than the bounds on the log's bytes, on disk and in memory.
+        """
         if self.holds_log:
             return
-        first, upto = self._journal.first_index, self._checkpointed_index
-        bytes_max = self._limits.wal_retained_bytes_max // _JOURNAL_BYTES_MAX_DIVISOR
-        if (
-            upto - first < self._limits.snapshot_entries
-            and self._journal.bytes_between(first, upto) < bytes_max
-        ):
-            return
-        point = self._journal.trim_point(
-            upto, entries_max=self._limits.retained_entries, bytes_max=bytes_max
+        limits, journal = self._limits, self._journal
+        first, upto = journal.first_index, self._checkpointed_index
+        files_max = min(limits.wal_retained_bytes_max, 2 * limits.quota_bytes)
+        is_long = (
+            upto - first >= limits.snapshot_entries
+            or journal.bytes_between(first, upto) >= limits.journal_bytes_max
+            or self._wal.retained_bytes > files_max
         )
+        if not is_long:
+            return
+        slowest = self._member.consensus.slowest_match()
+        self._is_trim_due = False
+        point = journal.trim_point(
+            upto, entries_max=limits.retained_entries, bytes_max=limits.journal_bytes_max
+        )
+        if slowest is not None and slowest < point:
+            self._is_trim_due = True  # once it has caught up, or answers no more
+            bound = journal.trim_point(upto, entries_max=upto, bytes_max=limits.journal_bytes_max)
+            point = max(slowest, bound)
+        point = max(point, min(LogIndex(self._wal.index_to_retain(files_max)), upto))
         if point > first:
             self._member.consensus.compact(point)
 

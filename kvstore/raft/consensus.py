@@ -195,6 +195,13 @@ class Consensus(Protocol):
         """Highest entry known to be durable on `member`; 0 unless leading."""
         ...
 
+    def slowest_match(self) -> LogIndex | None:
+        """How far the slowest member has the log, of those that answer and need no snapshot.
+
+        None unless leading, or if nobody answers.
+        """
+        ...
+
     def compact(self, upto: LogIndex) -> None:
         """Forget entries below `upto`, which must be applied and durable in the keyspace."""
         ...

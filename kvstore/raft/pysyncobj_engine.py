@@ -231,6 +231,22 @@ class PySyncObjEngine(library.SyncObj):
             return self.journal.durable_index
         return self._SyncObj__raftMatchIndex.get(self._peer(member), LogIndex(0))
 
+    def slowest_match(self) -> LogIndex | None:
+        """Return how far the slowest member has the log that answers and needs no snapshot."""
+        if not self.is_leader:
+            return None
+        self._enter()
+        first, silent_since = self.journal.first_index, _Step.now - self.timing.election_s
+        heard = self._SyncObj__lastResponseTime
+        return min(
+            (
+                LogIndex(match)
+                for peer, match in self._SyncObj__raftMatchIndex.items()
+                if match >= first and heard.get(peer, 0.0) > silent_since
+            ),
+            default=None,
+        )
+
     # --- Consensus: what to do ------------------------------------------------------------------
 
     def propose(self, command: bytes) -> LogIndex:

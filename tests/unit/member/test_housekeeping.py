@@ -42,6 +42,51 @@ def test_the_log_is_trimmed_once_a_checkpoint_holds_it_but_for_a_tail() -> None:
     assert first_index(machine) == applied - RETAINED
 
 
+def test_the_log_waits_for_members_that_answer_but_not_for_those_that_do_not() -> None:
+    limits = Limits(
+        wal_segment_bytes=16 * 1024,
+        checkpoint_interval_s=0.2,
+        retained_entries=1,
+        snapshot_entries=1,
+    )
+    lab = MemberLab(3, limits)
+    leader, follower = lab.leader(), lab.follower()
+    follower.hold_disk(4.0)  # it answers, and acknowledges nothing new
+    put_many(lab, leader)
+    lab.elapse(2.0)
+    assert first_index(leader) < leader.node.member.machine.applied.index - PUTS // 2
+    lab.elapse(4.0)
+    lab.put(leader, b"k", b"v")
+    lab.elapse(1.0)
+    assert first_index(leader) > PUTS
+    assert lab.oracle.counts["snapshot installed"] == 0
+    lab.isolate(follower)
+    before = first_index(leader)
+    put_many(lab, leader)
+    lab.elapse(2.0)
+    assert first_index(leader) > before + PUTS // 2
+
+
+def test_the_log_is_bounded_whoever_lags_and_who_needs_more_is_sent_a_snapshot() -> None:
+    limits = Limits(
+        wal_segment_bytes=4 * 1024,
+        wal_retained_bytes_max=64 * 1024,
+        checkpoint_interval_s=0.2,
+        retained_entries=1_000_000,
+        snapshot_entries=1,
+    )
+    lab = MemberLab(3, limits)
+    leader, follower = lab.leader(), lab.follower()
+    lab.isolate(follower)
+    for _ in range(200):
+        lab.put(leader, b"k", b"v" * 1000)
+    lab.elapse(2.0)
+    assert leader.node.housekeeping.log_bytes <= 64 * 1024
+    lab.network.heal()
+    lab.elapse(3.0)
+    assert lab.oracle.counts["snapshot installed"] == 1
+
+
 def test_nothing_is_trimmed_while_the_checkpoint_waits_for_the_disk() -> None:
     lab, machine = lab_of_one()
     put_many(lab, machine)
@@ -50,6 +95,18 @@ def test_nothing_is_trimmed_while_the_checkpoint_waits_for_the_disk() -> None:
     assert first_index(machine) == 1
     lab.elapse(INTERVAL_S + 1.0)
     assert first_index(machine) > 1
+
+
+def test_only_what_the_checkpoint_holds_is_trimmed_not_what_was_applied_meanwhile() -> None:
+    lab, machine = lab_of_one()
+    put_many(lab, machine)
+    held = machine.node.member.machine.applied.index
+    machine._disk_worker.held_until = lab.world.now + INTERVAL_S + 1.0
+    lab.elapse(INTERVAL_S + 0.5)
+    put_many(lab, machine)
+    assert first_index(machine) == 1
+    lab.elapse(0.6)
+    assert 1 < first_index(machine) <= held
 
 
 def test_a_checkpoint_is_made_early_when_much_was_written() -> None:

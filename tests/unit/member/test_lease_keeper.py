@@ -1,6 +1,10 @@
+import pytest
+
+from kvstore.base.ids import LeaseId
 from kvstore.base.limits import Limits
 from kvstore.wire.pb import rpc_pb2
 from tests.support.sim_member_lab import ELECTION_S, MemberLab
+from tests.support.world import DriftingClock
 
 LEASE = 7
 TTL_S = 3
@@ -55,6 +59,17 @@ def test_a_renewal_that_asked_a_leader_in_vain_is_answered_by_the_next_one() -> 
     assert lab.renew(follower, LEASE) == TTL_S
 
 
+def test_a_leader_that_nobody_follows_any_more_renews_nothing() -> None:
+    lab = lab_with_lease()
+    former = lab.leader()
+    lab.isolate(former)
+    told: list[object] = []
+    former.node.keeper.renew(LeaseId(LEASE), told.append)
+    lab.elapse(ELECTION_S / 2)
+    assert former.leads, "it has not noticed yet"
+    assert told == []
+
+
 def test_an_isolated_leader_neither_renews_nor_revokes() -> None:
     lab = lab_with_lease()
     former = lab.leader()
@@ -68,6 +83,29 @@ def test_an_isolated_leader_neither_renews_nor_revokes() -> None:
     lab.network.heal()
     lab.elapse(1.0)
     assert lab.value(former, b"k") == b"held"
+
+
+def test_a_leader_that_nobody_follows_any_more_proposes_no_revoke() -> None:
+    lab = lab_with_lease()
+    former = lab.leader()
+    lab.elapse(TTL_S - 0.3)
+    lab.isolate(former)
+    lab.elapse(0.29)
+    assert former.leads, "it has not noticed yet"
+    while not former.node.member.machine.lessor.has_expired(lab.world.now):
+        lab.elapse(0.001)
+    before = former.node.member.consensus.last_index
+    former.node.keeper._expire(lab.world.now)
+    lab.elapse(0.01)
+    assert former.leads
+    assert former.node.member.consensus.last_index == before
+
+
+def test_setting_the_calendar_forward_ends_no_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = lab_with_lease()
+    monkeypatch.setattr(DriftingClock, "unix", lambda clock: clock.monotonic() + 1e10)
+    lab.elapse(TTL_S - 1.0)
+    assert lab.value(lab.leader(), b"k") == b"held"
 
 
 def test_a_former_leader_does_not_pass_its_revokes_on_to_the_next_one() -> None:

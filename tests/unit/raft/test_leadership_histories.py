@@ -317,6 +317,36 @@ def test_f15_a_read_index_is_one_that_the_leaders_own_disk_has() -> None:
     assert reads.outcomes == [leader.journal.durable_index]
 
 
+def test_f15_the_index_is_the_one_at_the_start_of_the_round() -> None:
+    lab = led()
+    lab.put(1, "before")
+    lab.settle()
+    at_start = lab[1].engine.commit_index
+    reads = Reads()
+    lab[1].engine.read_index(reads)
+    lab.turn(1)
+    lab.put(1, "later")
+    lab.settle(periods=1)
+    assert lab[1].engine.commit_index > at_start
+    assert reads.outcomes == [at_start]
+
+
+def test_f15_a_pong_of_an_earlier_term_is_void() -> None:
+    lab = led()
+    reads = Reads()
+    lab[1].engine.read_index(reads)
+    lab.turn(1)
+    ping = next(
+        decoded
+        for message in lab.queue(1, 2)
+        if isinstance(decoded := wire.decode(message), wire.ReadPing)
+    )
+    lab.say(2, 1, wire.ReadPong(Term(ping.term - 1), ping.round))
+    assert reads.outcomes == []
+    lab.say(2, 1, wire.ReadPong(ping.term, ping.round))
+    assert len(reads.outcomes) == 1
+
+
 def test_f15_only_current_voters_confirm_a_round() -> None:
     lab = led(5)
     reads = Reads()

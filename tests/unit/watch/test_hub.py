@@ -525,6 +525,25 @@ def test_a_large_response_is_fragmented_for_whoever_asked() -> None:
     assert not whole.fragment
 
 
+def test_fragments_of_two_watchers_never_interleave() -> None:
+    world = World(Limits(request_bytes_max=200, request_overhead_bytes=50))
+    for _ in range(3):
+        world.watch(ALL, fragment=True)
+    writes = [Write(b"%d" % number, b"x" * 60) for number in range(8)]
+    world.hub.publish([world.history.write(*writes)])
+    _, _, _, *parts = world.new()
+    seen: list[int] = []
+    before = rpc_pb2.WatchResponse()
+    for part in parts:
+        if part.watch_id not in seen:
+            assert not before.fragment
+            seen.append(part.watch_id)
+        assert part.watch_id == seen[-1], "a part came between those of another"
+        before = part
+    assert seen == [0, 1, 2]
+    assert not before.fragment
+
+
 # --- another keyspace -----------------------------------------------------------------------------
 
 
