@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from cluster.apiserver.bodies import Shape
 from cluster.apiserver.registry.call import Call
-from cluster.kube_api import defaults
+from cluster.kube_api import defaults, validation
 from cluster.kube_api.apply import Manager, Writer, updated
 from cluster.kube_api.apply.managers import UPDATE
 from cluster.kube_api.crd import (
@@ -21,6 +21,8 @@ from cluster.kube_api.schema import Schema, schema_of
 from cluster.kube_api.tables import printer_of
 from cluster.kube_api.tables.cells import Printer
 
+_OWN_RULES = frozenset({"ephemeralcontainers", "resize"})
+"""Subresources that change what the object's own URL may not."""
 ZERO_VERSION = Printed("0x0")
 
 Ownership = Callable[[Call, JsonObject, JsonObject | None], JsonObject]
@@ -61,7 +63,7 @@ def create_errors(resource: Resource, obj: JsonObject) -> list[FieldError]:
     """Return what is wrong with a new object, beside its metadata."""
     if isinstance(resource, CustomResource):
         return custom_errors(obj, resource)
-    return []
+    return validation.create_errors(resource.gvk, obj)
 
 
 def update_errors(
@@ -70,7 +72,9 @@ def update_errors(
     """Return what is wrong with a changed object, beside its metadata."""
     if isinstance(resource, CustomResource):
         return custom_errors(new, resource, old)
-    return []
+    if subresource in _OWN_RULES:
+        return []
+    return validation.update_errors(resource.gvk, new, old)
 
 
 def stored_form(resource: Resource, obj: JsonObject) -> JsonObject:

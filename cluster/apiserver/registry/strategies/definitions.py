@@ -1,10 +1,8 @@
-"""CustomResourceDefinitions: their rules, and the objects that have to go before them."""
+"""CustomResourceDefinitions: names, and the objects that have to go before them."""
 
 from cluster.apiserver.registry.call import Call
 from cluster.apiserver.registry.strategy import Strategy
-from cluster.kube_api.crd import definition_errors, definition_update_errors
 from cluster.kube_api.crd.definition import CLEANUP_FINALIZER
-from cluster.kube_api.field_errors import FieldError
 from cluster.kube_api.objects import JsonObject, list_at, string_at
 
 
@@ -21,14 +19,6 @@ class DefinitionStrategy(Strategy):
     async def prepare_update(self, call: Call, new: JsonObject, old: JsonObject) -> None:
         """Fill in the names that follow from others."""
         await self.prepare_create(call, new)
-
-    async def create_errors(self, call: Call, obj: JsonObject) -> list[FieldError]:
-        """Return what a definition must not be."""
-        return definition_errors(obj)
-
-    async def update_errors(self, call: Call, new: JsonObject, old: JsonObject) -> list[FieldError]:
-        """Return what a change of a definition must not do."""
-        return definition_update_errors(new, old)
 
     def begin_deletion(self, call: Call, obj: JsonObject) -> None:
         """Stay until the objects are gone."""
