@@ -154,6 +154,8 @@ class HttpRequest:
     query: str
     headers: Mapping[str, str]
     body: bytes
+    client_name: str = ""
+    """The common name of the client's verified certificate; empty without one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,5 +168,51 @@ class HttpResponse:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-HttpHandler = Callable[[HttpRequest, Callable[[HttpResponse], None]], None]
-"""Called with the request and the function that answers it, now or later."""
+class HttpBodyEvents(Protocol):
+    """Who sends the body of a response bit by bit."""
+
+    def drained(self) -> None:
+        """`unsent_bytes` is low again, after it was not."""
+        ...
+
+    def closed(self) -> None:
+        """The client has gone; nothing can be sent any more."""
+        ...
+
+
+class HttpBody(Protocol):
+    """The body of a response, as it is sent bit by bit."""
+
+    @property
+    def unsent_bytes(self) -> int:
+        """Bytes that the client has not taken yet."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes; never waits."""
+        ...
+
+    def end(self) -> None:
+        """End the response, after everything queued."""
+        ...
+
+
+class Respond(Protocol):
+    """Answers a `HttpRequest` once, now or later."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether an answer can still reach the client."""
+        ...
+
+    def __call__(self, response: HttpResponse) -> None:
+        """Answer with a whole response."""
+        ...
+
+    def begin(self, head: HttpResponse, events: HttpBodyEvents) -> HttpBody:
+        """Answer with the status and headers of `head`; its body follows."""
+        ...
+
+
+HttpHandler = Callable[[HttpRequest, Respond], None]
+"""Called with the request and what answers it."""

@@ -45,26 +45,39 @@ class ListenConfig:
     """Time between our pings to an idle client; 0 for none."""
     ping_timeout_s: float = 20.0
     """A client that does not answer a ping for so long is disconnected."""
+    client_http_urls: tuple[Url, ...] = ()
+    """Where HTTP is served; empty: together with gRPC."""
+    metrics_urls: tuple[Url, ...] = ()
+    """Where metrics and health are served as well."""
+    has_gateway: bool = True
+    """Whether the JSON gateway is served."""
+    cors: tuple[str, ...] = ("*",)
+    """Origins whose pages may use the HTTP side."""
     client_tls: TlsFiles = field(default_factory=TlsFiles)
     peer_tls: TlsFiles = field(default_factory=TlsFiles)
     tls_rules: TlsRules = field(default_factory=TlsRules)
     self_signed_years: int = 1
     """For how long a certificate lasts that `--auto-tls` or `--peer-auto-tls` makes."""
 
+    @property
+    def served_urls(self) -> tuple[Url, ...]:
+        """Every address at which clients are served something."""
+        return (*self.client_urls, *self.client_http_urls, *self.metrics_urls)
+
     def problems(self) -> list[str]:
         """Return what is wrong, in etcd's words where etcd has them."""
         found = [
             f"expected IP in URL for binding ({url})"
-            for url in (*self.peer_urls, *self.client_urls)
+            for url in (*self.peer_urls, *self.served_urls)
             if url.scheme in ("http", "https") and not url.has_bindable_host
         ]
         found += [
             f"listening on {url}: {url.scheme} is not supported yet"
-            for url in (*self.peer_urls, *self.client_urls)
+            for url in (*self.peer_urls, *self.served_urls)
             if url.scheme not in ("http", "https")
         ]
         found += self.tls_rules.problems()
-        for urls, files in ((self.client_urls, self.client_tls), (self.peer_urls, self.peer_tls)):
+        for urls, files in ((self.served_urls, self.client_tls), (self.peer_urls, self.peer_tls)):
             found += _tls_problems(urls, files)
         if self.peer_tls.allowed_names and self.peer_tls.allowed_hosts:
             found.append(
@@ -313,6 +326,10 @@ def _config(
             allows_insecure_peers=values.boolean("peer-insecure-bind"),
             ping_interval_s=values.duration_s("grpc-keepalive-interval"),
             ping_timeout_s=values.duration_s("grpc-keepalive-timeout"),
+            client_http_urls=values.urls_or_none("listen-client-http-urls"),
+            metrics_urls=values.urls_or_none("listen-metrics-urls"),
+            has_gateway=values.boolean("enable-grpc-gateway"),
+            cors=values.names("cors"),
             client_tls=TlsFiles(
                 certificate=values.text("cert-file"),
                 key=values.text("key-file"),

@@ -86,6 +86,10 @@ def natural(text: str) -> int:
     return number
 
 
+def _urls(text: str) -> tuple[Url, ...]:
+    return urls(text) if text else ()
+
+
 def _cluster_state(text: str) -> str:
     if text not in ("new", "existing"):
         raise ValueError("invalid value")
@@ -130,6 +134,10 @@ _GROUPS: dict[str, tuple[Flag, ...]] = {
         Flag("wal-dir", "", "Path to a directory for the write-ahead log alone."),
         Flag("listen-peer-urls", "http://localhost:2380", "URLs to listen on for peers.", urls),
         Flag("listen-client-urls", "http://localhost:2379", "URLs to listen on for clients.", urls),
+        Flag("listen-client-http-urls", "", "URLs for HTTP alone; gRPC keeps the others.", _urls),
+        Flag("listen-metrics-urls", "", "More URLs for metrics and health alone.", _urls),
+        Flag("enable-grpc-gateway", "true", "Serve every rpc as JSON over HTTP.", boolean),
+        Flag("cors", "*", "Origins whose pages may use HTTP, comma-separated."),
         Flag(
             "peer-insecure-bind",
             "false",
@@ -254,14 +262,11 @@ _GROUPS: dict[str, tuple[Flag, ...]] = {
     ),
     "Not supported yet (refused, unless given their defaults)": (
         _later("config-file", "", "settings in a YAML file; give flags or variables"),
-        _later("listen-client-http-urls", "", "HTTP on ports of its own"),
-        _later("listen-metrics-urls", "", "metrics on ports of their own"),
         _later("discovery", "", "discovery service"),
         _later("discovery-srv", "", "discovery by DNS"),
         _later("discovery-srv-name", "", "discovery by DNS"),
         _later("discovery-endpoints", "", "discovery service"),
         _later("discovery-token", "", "discovery service"),
-        _later("cors", "*", "cross-origin requests"),
         _later("host-whitelist", "*", "host names of HTTP requests"),
         _later("auto-compaction-mode", "periodic", "compaction by itself"),
         _later("auto-compaction-retention", "0", "compaction by itself"),
@@ -277,7 +282,6 @@ _GROUPS: dict[str, tuple[Flag, ...]] = {
         _noted("pre-vote", "true", boolean),
         _noted("initial-election-tick-advance", "true", boolean),
         _noted("metrics", "basic"),
-        _noted("enable-grpc-gateway", "true", boolean),
         _noted("max-snapshots", "5", natural),
         _noted("max-wals", "5", natural),
         _noted("unsafe-no-fsync", "false", boolean),
@@ -354,6 +358,10 @@ class FlagValues:
     def urls(self, name: str) -> tuple[Url, ...]:
         """Return the value of a flag for URLs."""
         return urls(self.text(name))
+
+    def urls_or_none(self, name: str) -> tuple[Url, ...]:
+        """Return the value of a flag for URLs that may be empty."""
+        return _urls(self.text(name))
 
     def names(self, name: str) -> tuple[str, ...]:
         """Return the parts of a value with commas; an empty one has none."""

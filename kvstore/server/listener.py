@@ -17,7 +17,15 @@ from typing import cast
 
 from kvstore.base.clock import Clock
 from kvstore.base.limits import Limits
-from kvstore.rpc.call import HttpHandler, HttpRequest, HttpResponse, Method, UnaryMethod
+from kvstore.rpc.call import (
+    HttpBody,
+    HttpBodyEvents,
+    HttpHandler,
+    HttpRequest,
+    HttpResponse,
+    Method,
+    UnaryMethod,
+)
 from kvstore.server.tls import name_of
 from kvstore.wire.grpc.calls import StreamRoute, UnaryRoute
 from kvstore.wire.grpc.dispatch import Dispatcher, Routes
@@ -193,10 +201,6 @@ class Listener:
         """Serve a request that is not gRPC."""
         path, _, query = request.target.partition("?")
 
-        def answer(response: HttpResponse) -> None:
-            headers = {"content-type": response.content_type, **response.headers}
-            respond(PlainResponse(response.status, headers, response.body))
-
         self._http(
             HttpRequest(
                 method=request.method,
@@ -204,8 +208,9 @@ class Listener:
                 query=query,
                 headers=request.headers,
                 body=request.body,
+                client_name=request.client_name,
             ),
-            answer,
+            _HttpExchange(respond),
         )
 
     def _open_plain(self, sender: Sender, stream: Stream, head: RequestHead) -> Consumer:
@@ -286,11 +291,15 @@ class Connection(asyncio.Protocol):
         self._blocked_since = self._clock.monotonic()
         if self._http2 is not None:
             self._http2.sender.set_writable(is_writable=False)
+        if self._http1 is not None:
+            self._http1.set_writable(is_writable=False)
 
     def resume_writing(self) -> None:
         self._blocked_since = None
         if self._http2 is not None:
             self._http2.sender.set_writable(is_writable=True)
+        if self._http1 is not None:
+            self._http1.set_writable(is_writable=True)
         if self._is_paused and self._transport is not None:
             self._is_paused = False
             self._transport.resume_reading()
@@ -300,6 +309,8 @@ class Connection(asyncio.Protocol):
         self._listener.leave(self)
         if self._http2 is not None:
             self._http2.lost()
+        if self._http1 is not None:
+            self._http1.lost()
 
     # --- what the listener calls
 
@@ -402,6 +413,7 @@ class Connection(asyncio.Protocol):
                 body_bytes_max=self._listener.body_bytes_max,
                 header_bytes_max=self._limits.header_list_bytes_max,
                 wake=self._wake,
+                client_name=self._client_name,
             )
         self._first_bytes = b""
         self._listener.bytes_received -= len(data)  # counted again by the call below
@@ -432,6 +444,25 @@ class Connection(asyncio.Protocol):
         ):
             self._is_paused = True
             self._transport.pause_reading()
+
+
+class _HttpExchange:
+    """What the HTTP handlers answer by: their responses as those of the wire."""
+
+    def __init__(self, respond: Respond) -> None:
+        self._respond = respond
+
+    @property
+    def is_open(self) -> bool:
+        return self._respond.is_open
+
+    def __call__(self, response: HttpResponse) -> None:
+        headers = {"content-type": response.content_type, **response.headers}
+        self._respond(PlainResponse(response.status, headers, response.body))
+
+    def begin(self, head: HttpResponse, events: HttpBodyEvents) -> HttpBody:
+        headers = {"content-type": head.content_type, **head.headers}
+        return self._respond.begin(head.status, headers, events)
 
 
 class _Refused(asyncio.Protocol):

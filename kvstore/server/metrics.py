@@ -1,21 +1,37 @@
 """The metrics of a member, under the names that etcd's dashboards look for."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from kvstore.backend.schema import Tree
 from kvstore.member import Member
+from kvstore.rpc.health_checks import HealthChecks
+from kvstore.rpc.maintenance import ALARM_NAMES, SERVER_VERSION, STORAGE_VERSION
+from kvstore.server.listener import Listener
 from kvstore.watch import WatchHub
+
+_CLUSTER_VERSION = STORAGE_VERSION.rpartition(".")[0]
+"""As etcd labels it: without the patch level."""
 
 
 class MemberCollector(Collector):
     """Reads a member's state when it is asked for: the hot path counts nothing."""
 
-    def __init__(self, member: Member, hub: WatchHub) -> None:
+    def __init__(
+        self,
+        member: Member,
+        hub: WatchHub,
+        checks: HealthChecks,
+        listeners: Sequence[Listener],
+    ) -> None:
+        """`listeners` may grow later: it is read whenever metrics are asked for."""
         self._member = member
         self._hub = hub
+        self._checks = checks
+        self._listeners = listeners
 
     def collect(self) -> Iterable[Metric]:
         """Yield every metric of the member."""
@@ -82,12 +98,95 @@ class MemberCollector(Collector):
             "Changes of leader seen here.",
             value=member.leader_changes,
         )
+        yield from self._identity()
+        yield from self._health()
+        yield from self._keyspace()
+        yield from self._network()
+
+    def _identity(self) -> Iterable[Metric]:
+        member = self._member
+        for name, help_text, label, value in (
+            ("etcd_server_id", "This member's id.", "server_id", f"{member.id:x}"),
+            ("etcd_server_version", "This member's version.", "server_version", SERVER_VERSION),
+            ("etcd_cluster_version", "The cluster's version.", "cluster_version", _CLUSTER_VERSION),
+        ):
+            yield _labelled(name, help_text, {label: value}, 1.0)
+
+    def _health(self) -> Iterable[Metric]:
+        checks = self._checks
+        for name, help_text, is_healthy in (
+            ("etcd_server_health_success", "Good answers of /health.", True),
+            ("etcd_server_health_failures", "Bad answers of /health.", False),
+        ):
+            count = checks.health_counts[is_healthy]
+            yield GaugeMetricFamily(name, help_text, value=float(count))
+        last = GaugeMetricFamily(
+            "etcd_server_healthcheck", "Whether a check passed last.", labels=("type", "name")
+        )
+        for check, has_passed in sorted(checks.last.items()):
+            last.add_metric(check, float(has_passed))
+        yield last
+        counts = CounterMetricFamily(
+            "etcd_server_healthchecks", "Checks by result.", labels=("type", "name", "status")
+        )
+        for labels, count in sorted(checks.counts.items()):
+            counts.add_metric(labels, float(count))
+        yield counts
+
+    def _keyspace(self) -> Iterable[Metric]:
+        machine = self._member.machine
+        view = machine.backend.begin_read()
+        try:
+            keys = view.count(Tree.KEYS) + view.count(Tree.LONG_KEYS)
+        finally:
+            view.close()
+        yield GaugeMetricFamily(
+            "etcd_debugging_mvcc_keys_total", "Keys, deleted ones included.", value=float(keys)
+        )
+        yield GaugeMetricFamily(
+            "etcd_debugging_auth_revision", "The auth revision.", value=float(machine.auth.revision)
+        )
+        alarms = GaugeMetricFamily(
+            "etcd_debugging_server_alarms",
+            "Alarms that are raised.",
+            labels=("server_id", "alarm_type"),
+        )
+        for member_id, alarm in machine.alarms.raised():
+            alarms.add_metric((f"{member_id:x}", ALARM_NAMES[alarm]), 1.0)
+        yield alarms
+
+    def _network(self) -> Iterable[Metric]:
+        for direction in ("received", "sent"):
+            count = sum(getattr(one, f"bytes_{direction}") for one in self._listeners)
+            yield CounterMetricFamily(
+                f"etcd_network_client_grpc_{direction}_bytes",
+                f"Bytes {direction} on the client ports.",
+                value=float(count),
+            )
+        member = self._member
+        others = sorted(member.consensus.membership.members - {member.id})
+        for name, help_text, is_counted in (
+            ("etcd_network_known_peers", "Members that are known.", lambda _: True),
+            ("etcd_network_active_peers", "Members that are linked.", member.links.is_linked),
+        ):
+            peers = GaugeMetricFamily(name, help_text, labels=("Local", "Remote"))
+            for other in filter(is_counted, others):
+                peers.add_metric((f"{member.id:x}", f"{other:x}"), 1.0)
+            yield peers
 
 
-def metrics_text(member: Member, hub: WatchHub) -> "MetricsText":
+def _labelled(name: str, help_text: str, labels: dict[str, str], value: float) -> Metric:
+    family = GaugeMetricFamily(name, help_text, labels=tuple(labels))
+    family.add_metric(tuple(labels.values()), value)
+    return family
+
+
+def metrics_text(
+    member: Member, hub: WatchHub, checks: HealthChecks, listeners: Sequence[Listener]
+) -> "MetricsText":
     """Return what serves `/metrics` for this member."""
     registry = CollectorRegistry()
-    registry.register(MemberCollector(member, hub))
+    registry.register(MemberCollector(member, hub, checks, listeners))
     ProcessCollector(registry=registry)
     return MetricsText(registry)
 

@@ -12,7 +12,7 @@ import os
 import signal
 import ssl
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from kvstore.apply import Outcome, Reply, attributes_operation
 from kvstore.apply.command import OperationKind
@@ -22,7 +22,7 @@ from kvstore.base.entropy import SystemEntropy
 from kvstore.base.errors import MemberFailed, MemberRemoved, Stopped, WrongDataDirectory
 from kvstore.base.etcd_ids import cluster_id, member_id
 from kvstore.base.ids import MemberId
-from kvstore.base.urls import url_texts
+from kvstore.base.urls import Url, url_texts
 from kvstore.member import MemberConfig
 from kvstore.member.bootstrap import Identity, open_member, store_identity, stored_identity
 from kvstore.member.guarded import GuardedWorker
@@ -35,7 +35,11 @@ from kvstore.raft.peer_session import Channel, PeerIdentity, Refusal
 from kvstore.raft.peer_transport import PeerTransport
 from kvstore.raft.pysyncobj_engine import PySyncObjEngine
 from kvstore.raft.timing import RaftTiming
+from kvstore.rpc.call import HttpHandler, Method
+from kvstore.rpc.cross_origin import CrossOrigin
+from kvstore.rpc.gateway import Gateway
 from kvstore.rpc.header import ResponseHeaders
+from kvstore.rpc.health_checks import HealthChecks
 from kvstore.rpc.http import HttpRoutes
 from kvstore.server.config import ConfigurationRefused, ServerConfig
 from kvstore.server.joining import joined
@@ -44,6 +48,7 @@ from kvstore.server.metrics import metrics_text
 from kvstore.server.runtime import LoopScheduler, ThreadWorker
 from kvstore.server.services import Services
 from kvstore.server.tls_setup import make_tls
+from kvstore.server.variables import variables
 from kvstore.wal import RealDisk
 from kvstore.wire.pb import raft_pb2
 
@@ -105,6 +110,7 @@ class Server:
         self._auth_worker = ThreadWorker(self._loop, "passwords")
         self._tick_timer: asyncio.TimerHandle | None = None
         self._tick_due = self._clock.monotonic()
+        self._listeners: list[Listener] = []
         self._closers: list[Callable[[], Awaitable[None] | None]] = []
 
     async def start(self) -> None:
@@ -195,25 +201,57 @@ class Server:
 
     async def _listen(self, services: Services) -> None:
         config, member = self._config, self._member
-        http = HttpRoutes(member, metrics_text(member, self._node.hub))
-        self._listener = Listener(
+        checks = HealthChecks(member)
+        gateway = Gateway(
             services.methods,
-            http.handle,
-            limits=config.limits,
-            clock=self._clock,
-            keepalive_interval_s=config.listen.ping_interval_s,
-            keepalive_timeout_s=config.listen.ping_timeout_s,
-            admits=self._tls.admits_client,
+            services.access,
+            trusts_certificates=config.auth.trusts_certificates,
         )
-        self._closers.append(lambda: self._listener.close(grace_s=_SHUTDOWN_GRACE_S))
+        metrics = metrics_text(member, self._node.hub, checks, self._listeners)
+        http = HttpRoutes(
+            member,
+            checks,
+            metrics,
+            lambda: variables(member),
+            gateway if config.listen.has_gateway else None,
+        )
+        client_http = CrossOrigin(http.handle, config.listen.cors)
+        listen = config.listen
+        if listen.client_http_urls:
+            # HTTP has ports of its own: what is not gRPC is not known on the others.
+            nobody = HttpRoutes.refuse
+            await self._serve_at(services.methods, nobody, listen.client_urls)
+            await self._serve_at({}, client_http, listen.client_http_urls)
+        else:
+            await self._serve_at(services.methods, client_http, listen.client_urls)
+        await self._serve_at({}, http.handle_probe, listen.metrics_urls)
         self._closers.append(services.gate.stop)
-        for url in config.listen.client_urls:
-            context = self._tls.client_port if url.scheme == "https" else None
-            await self._listener.listen(url.host, url.port, tls=context)
         self._node.start()
         self._tick_due = self._clock.monotonic()
         self._tick()
         self._publish()
+
+    async def _serve_at(
+        self, methods: Mapping[str, Method], http: HttpHandler, urls: Sequence[Url]
+    ) -> None:
+        """Serve clients at these addresses, if there are any."""
+        if not urls:
+            return
+        listen = self._config.listen
+        listener = Listener(
+            methods,
+            http,
+            limits=self._config.limits,
+            clock=self._clock,
+            keepalive_interval_s=listen.ping_interval_s,
+            keepalive_timeout_s=listen.ping_timeout_s,
+            admits=self._tls.admits_client,
+        )
+        self._listeners.append(listener)
+        self._closers.append(lambda: listener.close(grace_s=_SHUTDOWN_GRACE_S))
+        for url in urls:
+            context = self._tls.client_port if url.scheme == "https" else None
+            await listener.listen(url.host, url.port, tls=context)
 
     async def serve(self) -> None:
         """Run until a signal asks for the end or the member fails."""

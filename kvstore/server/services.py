@@ -49,7 +49,9 @@ class Services:
 
         self._member = member
         self._tokens = token_provider(auth, member.clock, entropy)
-        access = AccessControl(member, self._tokens, trusts_certificates=auth.trusts_certificates)
+        self.access = access = AccessControl(
+            member, self._tokens, trusts_certificates=auth.trusts_certificates
+        )
         pipeline = Pipeline(member, access)
         self.gate = StreamGate(member, pipeline, election_timeout_s=election_s)
         quota = Quota(member)

@@ -32,7 +32,7 @@ class Listening(Protocol):
     """What the configuration says about listening."""
 
     @property
-    def client_urls(self) -> tuple[Url, ...]: ...
+    def served_urls(self) -> tuple[Url, ...]: ...
     @property
     def peer_urls(self) -> tuple[Url, ...]: ...
     @property
@@ -85,7 +85,7 @@ async def make_tls(listening: Listening, data_dir: Path, clock: Clock) -> Member
     years, rules = listening.self_signed_years, listening.tls_rules
     fixtures = data_dir / "fixtures"
     client_files = _files(
-        listening.client_tls, listening.client_urls, fixtures / "client", clock, years
+        listening.client_tls, listening.served_urls, fixtures / "client", clock, years
     )
     peer_files = _files(listening.peer_tls, listening.peer_urls, fixtures / "peer", clock, years)
     clients = Reloading(client_files, rules) if client_files.is_given else None

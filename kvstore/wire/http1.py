@@ -4,11 +4,11 @@ For `/health`, `/metrics`, `/version` and the JSON gateway. A client may send it
 before the answer to the last; it is read once that answer has gone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import h11
 
-from kvstore.wire.plain import TOO_LARGE, PlainRequest, PlainResponse, ServePlain
+from kvstore.wire.plain import TOO_LARGE, BodyEvents, PlainRequest, PlainResponse, ServePlain
 
 _ERROR_HEADERS = [("content-type", "text/plain; charset=utf-8"), ("connection", "close")]
 
@@ -37,7 +37,9 @@ class Http1Connection:
         body_bytes_max: int,
         header_bytes_max: int,
         wake: Callable[[], None],
+        client_name: str = "",
     ) -> None:
+        """`client_name`: the common name of the client's verified certificate."""
         self.is_closing = False
         self.is_ready = False
         """A whole request head has arrived."""
@@ -52,6 +54,11 @@ class Http1Connection:
         self._is_serving = False
         self._is_reading = False
         self._is_draining = False
+        self._client_name = client_name
+        self._exchange: _Exchange | None = None
+        """The request that is being served."""
+        self.is_writable = True
+        """Whether the socket takes more; what is streamed waits here otherwise."""
 
     @property
     def is_idle(self) -> bool:
@@ -81,8 +88,30 @@ class Http1Connection:
         if not self._is_serving:
             self._close()
 
+    @property
+    def unsent_bytes(self) -> int:
+        """Bytes that wait for the socket."""
+        return sum(map(len, self._out))
+
+    def set_writable(self, *, is_writable: bool) -> None:
+        """Hear from the socket whether it takes more."""
+        self.is_writable = is_writable
+        if is_writable:
+            self._wake()
+            if self._exchange is not None:
+                self._exchange.drained()
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        self.is_closing = True
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.lost()
+
     def take(self) -> bytes:
         """Return what is to be written now."""
+        if not self.is_writable:
+            return b""
         data = b"".join(self._out)
         self._out.clear()
         return data
@@ -124,28 +153,46 @@ class Http1Connection:
                 self._request.target.decode("latin-1"),
                 headers,
                 bytes(self._body),
+                self._client_name,
             )
             self._body.clear()
             self._is_serving = True
-            is_answered = False
-
-            def respond(response: PlainResponse) -> None:
-                nonlocal is_answered
-                if not is_answered:
-                    is_answered = True
-                    self._respond(response)
-
-            self._serve(request, respond)
+            self._exchange = _Exchange(self)
+            self._serve(request, self._exchange)
         elif isinstance(event, h11.ConnectionClosed):
             self._close()
 
-    def _respond(self, response: PlainResponse) -> None:
+    def respond(self, response: PlainResponse) -> None:
+        """Send a whole response to the request that is being served."""
         if self.is_closing:
             return
         self._answer(response, must_close=self._is_draining)
+        self._served()
+
+    def begin(self, status: int, headers: Mapping[str, str]) -> None:
+        """Send the head of a response whose body follows, in chunks."""
+        if not self.is_closing:
+            self._send(h11.Response(status_code=status, headers=list(headers.items())))
+
+    def write(self, data: bytes) -> None:
+        """Send a part of that body."""
+        if not self.is_closing:
+            self._send(h11.Data(data=data))
+
+    def end(self) -> None:
+        """End that body."""
+        if not self.is_closing:
+            self._send(h11.EndOfMessage())
+            self._served()
+
+    def _served(self) -> None:
         self._is_serving = False
         self._request = None
+        self._exchange = None
         if self.is_closing:
+            return
+        if self._is_draining:
+            self._close()
             return
         if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
             self._http.start_next_cycle()
@@ -183,3 +230,54 @@ class Http1Connection:
     def _close(self) -> None:
         self.is_closing = True
         self._wake()
+
+
+class _Exchange:
+    """One request's `Respond`, and the `Body` of its response."""
+
+    def __init__(self, connection: Http1Connection) -> None:
+        self._connection = connection
+        self._is_answered = False
+        self._is_lost = False
+        self._events: BodyEvents | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return not self._is_answered and not self._is_lost
+
+    def __call__(self, response: PlainResponse) -> None:
+        if self.is_open:
+            self._is_answered = True
+            self._connection.respond(response)
+
+    def begin(self, status: int, headers: Mapping[str, str], events: BodyEvents) -> "_Exchange":
+        assert not self._is_answered
+        self._is_answered = True
+        self._events = events
+        self._connection.begin(status, headers)
+        return self
+
+    @property
+    def unsent_bytes(self) -> int:
+        return self._connection.unsent_bytes
+
+    def write(self, data: bytes) -> None:
+        if self._events is not None:
+            self._connection.write(data)
+
+    def end(self) -> None:
+        if self._events is not None:
+            self._events = None
+            self._connection.end()
+
+    def drained(self) -> None:
+        """The socket takes more."""
+        if self._events is not None:
+            self._events.drained()
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        self._is_lost = True
+        events, self._events = self._events, None
+        if events is not None:
+            events.closed()

@@ -33,11 +33,6 @@ RECORDED = Path(__file__).parent / "recorded" / "auth_decisions_3_6_16.json"
 NOT_SERVED_YET = frozenset(
     {
         "KV/RangeStream",
-        "Maintenance/Defragment",
-        "Maintenance/Hash",
-        "Maintenance/Snapshot",
-        "Maintenance/MoveLeader",
-        "Maintenance/Downgrade",
     }
 )
 REFUSALS = frozenset(("PERMISSION_DENIED", "UNAUTHENTICATED"))

@@ -27,6 +27,7 @@ from kvstore.raft.peer_session import Channel
 from kvstore.raft.pysyncobj_engine import PySyncObjEngine
 from kvstore.raft.timing import RaftTiming
 from kvstore.rpc.header import ResponseHeaders
+from kvstore.rpc.health_checks import HealthChecks
 from kvstore.rpc.http import HttpRoutes
 from kvstore.server.auth_settings import AuthSettings
 from kvstore.server.listener import Connection, Listener
@@ -245,7 +246,7 @@ class HotPath:
             auth=AuthSettings(bcrypt_cost=4),
             auth_worker=InlineWorker(loop),
         )
-        http = HttpRoutes(self.member, lambda: b"")
+        http = HttpRoutes(self.member, HealthChecks(self.member), lambda: b"", dict, gateway=None)
         self.listener = Listener(services.methods, http.handle, limits=limits, clock=clock)
         self.socket = ClientSocket()
         self.connection = Connection(self.listener)
