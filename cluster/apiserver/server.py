@@ -13,7 +13,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 
-from cluster.apiserver import bootstrap, bootstrap_roles, objects_api, subresources
+from cluster.apiserver import bootstrap, bootstrap_roles, compacting, objects_api, subresources
 from cluster.apiserver.admission.chain import plugins
 from cluster.apiserver.answers import answer_error, not_found_text
 from cluster.apiserver.authentication import Authenticator
@@ -91,11 +91,14 @@ class ApiServer:
         async with self._client, asyncio.TaskGroup() as tasks:
             following = tasks.create_task(self.services.cache.run())
             await self.services.cache.is_ready.wait()
-            await bootstrap.ensure(self.services, bootstrap.objects())
+            await bootstrap.ensure(self.services, bootstrap.objects(self.services.service_network))
             await bootstrap.ensure(self.services, bootstrap_roles.objects())
             custom = CustomResources(self.services)
             await custom.refresh()
             following_custom = tasks.create_task(custom.run())
+            compacting_store = tasks.create_task(
+                compacting.run(self.services.store, every_s=self.config.compact_every_s)
+            )
             runner = web.ServerRunner(self._server(), shutdown_timeout=SHUTDOWN_S)
             await runner.setup()
             site = web.TCPSite(
@@ -103,6 +106,7 @@ class ApiServer:
             )
             await site.start()
             self.port = runner.addresses[0][1]
+            await bootstrap.advertise(self.services, self.config.host, self.port)
             try:
                 yield
             finally:
@@ -110,6 +114,7 @@ class ApiServer:
                 await runner.cleanup()
                 following.cancel()
                 following_custom.cancel()
+                compacting_store.cancel()
 
     def _server(self) -> web.Server:
         loop = asyncio.get_running_loop()

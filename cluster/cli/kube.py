@@ -6,6 +6,9 @@ import click
 
 COMMANDS = {
     "apiserver": ("cluster.cli.apiserver:apiserver", "Serve the Kubernetes API from the store."),
+    "diff": ("cluster.cli.looking_back:diff", "Show what a write of an object changed."),
+    "history": ("cluster.cli.looking_back:history", "List the revisions of an object."),
+    "kubeconfig": ("cluster.cli.kubeconfigs:kubeconfig", "Print or merge a cluster's kubeconfig."),
 }
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from cluster.apiserver.bodies import Shape
 from cluster.apiserver.registry.call import Call
+from cluster.apiserver.registry.conversion import conversion_of
 from cluster.kube_api import defaults, validation
 from cluster.kube_api.apply import Manager, Writer, updated
 from cluster.kube_api.apply.managers import UPDATE
@@ -79,19 +80,21 @@ def update_errors(
 
 def stored_form(resource: Resource, obj: JsonObject) -> JsonObject:
     """Return the object as it is stored: in the version that the kind is stored in."""
-    return obj
+    conversion = conversion_of(resource)
+    return obj if conversion is None else conversion.to_stored(obj)
 
 
 def served_form(resource: Resource, obj: JsonObject) -> JsonObject:
     """Return a stored object as `resource` serves it."""
     if isinstance(resource, CustomResource):
         return custom_defaulted(obj | {"apiVersion": resource.api_version}, resource)
-    return obj
+    conversion = conversion_of(resource)
+    return obj if conversion is None else conversion.to_served(obj)
 
 
 def is_stored_form(resource: Resource) -> bool:
     """Whether what is stored is served as it is."""
-    return not resource.is_custom
+    return not resource.is_custom and conversion_of(resource) is None
 
 
 def printer(resource: Resource) -> Printer:

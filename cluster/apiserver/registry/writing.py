@@ -220,7 +220,8 @@ async def modify(call: Call, change: Change) -> Written:
                 raise call.not_found()
             is_certain = True
         try:
-            new = await change(object_of(current.value, current.revision))
+            live = object_of(current.value, current.revision)
+            new = await change(rules.served_form(call.resource, live))
             written = await _replace(call, current, new, is_certain=is_certain)
         except Modified as newer:
             current, is_certain = newer.current, True
