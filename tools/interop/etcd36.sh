@@ -4,7 +4,8 @@
 # PyPI has 3.5.1 only, so both are built with Go from the module beside this script and kept in
 # KVSTORE_INTEROP_CACHE (default: kvstore-interop in the user's cache directory). Then:
 #   1. etcdctl 3.6 against each endpoint of a cluster of three, theirs and ours; kvstorectl beside it;
-#   2. generated operations into both, every answer compared (KVSTORE_DIFFERENTIAL_OPS, 20,000),
+#   2. who may do what, locks and elections, JSON and HTTP;
+#   3. generated operations into both, every answer compared (KVSTORE_DIFFERENTIAL_OPS, 20,000),
 #      with one member and with three; over quota; without a quorum; hashes.
 # Arguments go to pytest: `-k etcdctl`, for one part. KVSTORE_CANDIDATE=etcd tests the tests.
 # Exit status: 0 all equal, 1 something differs, 77 it cannot be built (the reason is printed).
@@ -43,4 +44,7 @@ export KVSTORE_FULL=1
   tests/conformance/test_differential.py \
   tests/conformance/test_hashkv.py \
   tests/conformance/test_quota.py \
+  tests/conformance/test_auth_decisions.py \
+  tests/conformance/test_gateway.py \
+  tests/conformance/test_locks.py \
   tests/conformance/test_without_quorum.py

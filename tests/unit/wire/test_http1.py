@@ -151,3 +151,77 @@ def test_a_shutdown_finishes_the_request_in_progress() -> None:
 )
 def test_the_first_bytes_tell_http1(data: bytes, verdict: bool | None) -> None:
     assert starts_http1(data) is verdict
+
+
+class Teller:
+    """Sends the body of a response bit by bit, and hears what becomes of it."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def drained(self) -> None:
+        self.heard.append("drained")
+
+    def closed(self) -> None:
+        self.heard.append("closed")
+
+
+def streaming() -> tuple[Server, Teller]:
+    server, teller = Server(answers_at_once=False), Teller()
+    server.send(GET)
+    return server, teller
+
+
+def test_a_body_that_is_sent_bit_by_bit_goes_in_chunks_and_the_connection_lives_on() -> None:
+    server, teller = streaming()
+    body = server.responds[0].begin(200, {"content-type": "text/plain"}, teller)
+    head = server.connection.take()
+    body.write(b"one\n")
+    first = server.connection.take()
+    body.end()
+    last = server.connection.take()
+
+    assert b"transfer-encoding: chunked" in head.lower()
+    assert first == b"4\r\none\n\r\n"
+    assert last == b"0\r\n\r\n"
+    assert server.send(GET) == b""  # served next; it is not answered yet
+    assert len(server.requests) == 2
+
+
+def test_what_the_socket_does_not_take_is_kept_and_told_when_it_drains() -> None:
+    server, teller = streaming()
+    body = server.responds[0].begin(200, {}, teller)
+    server.connection.take()
+    server.connection.set_writable(is_writable=False)
+    body.write(b"x" * 100)
+
+    assert server.connection.take() == b""
+    assert body.unsent_bytes >= 100
+
+    server.connection.set_writable(is_writable=True)
+
+    assert teller.heard == ["drained"]
+    assert b"x" * 100 in server.connection.take()
+    assert body.unsent_bytes == 0
+
+
+def test_a_client_that_leaves_is_told_to_who_streams_and_nothing_more_is_sent() -> None:
+    server, teller = streaming()
+    body = server.responds[0].begin(200, {}, teller)
+    server.connection.take()
+
+    server.connection.lost()
+    body.write(b"too late")
+    body.end()
+
+    assert teller.heard == ["closed"]
+    assert server.connection.take() == b""
+
+
+def test_a_client_that_leaves_before_its_answer_is_seen_to_be_gone() -> None:
+    server, _ = streaming()
+    assert server.responds[0].is_open
+
+    server.connection.lost()
+
+    assert not server.responds[0].is_open
