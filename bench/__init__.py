@@ -8,7 +8,8 @@ taken.
 
 Parts: `workloads/*.toml` say what is asked and why; `drivers/` generate the load (`h2load` for
 fixed bodies, our own client for random keys); `measuring` is one cell on one server; `machine` says
-where it ran; `report` writes JSON lines to `results/` and prints the table.
+where it ran; `report` writes JSON lines to `results/` and prints the table; `results` reads runs
+back and compares them; `picture` draws one.
 
 The load is a closed loop: this many requests are always in flight, a new one starts when one ends.
 """

@@ -1,4 +1,7 @@
-"""`python -m bench`: compare with a real etcd, here and now."""
+"""`python -m bench`: compare with a real etcd, here and now.
+
+`python -m bench compare BEFORE AFTER` sets two runs side by side, by their files of results.
+"""
 
 import argparse
 import sys
@@ -12,7 +15,9 @@ from pathlib import Path
 from bench.drivers import h2load
 from bench.machine import UnfitDirectory, machine
 from bench.measuring import Server
-from bench.report import OURS, REFERENCE, Report
+from bench.picture import picture
+from bench.report import Report
+from bench.results import OURS, REFERENCE, comparison, load_results
 from bench.workload import Driver, Workload, load_workloads
 from tests.support.cluster_process import KVSTORED, ClusterProcess, Program
 from tests.support.etcd_process import etcd_program, etcd_version
@@ -60,12 +65,20 @@ def _chosen(arguments: argparse.Namespace) -> list[Workload]:
         raise SystemExit(f"no workload {', '.join(unknown)}; there are {', '.join(known)}")
     if names:
         return [known[name] for name in names]
-    is_full = arguments.form is FULL
-    return [workload for workload in known.values() if workload.is_default or is_full]
+    if arguments.form is FULL:
+        return list(known.values())
+    return [
+        replace(workload, in_flight=workload.default_in_flight)
+        for workload in known.values()
+        if workload.default_in_flight
+    ]
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the benchmark; 1 if goals were to be checked and one is missed, 2 if it cannot run."""
+    words = sys.argv[1:] if words is None else words
+    if words[:1] == ["compare"]:
+        return _compare(words[1:])
     arguments = _arguments(words)
     form: Form = arguments.form
     workloads = _chosen(arguments)
@@ -93,11 +106,50 @@ def main(words: Sequence[str] | None = None) -> int:
         workloads = [replace(one, in_flight=tuple(arguments.in_flight)) for one in workloads]
     _run(report, form, workloads, programs, directory)
     print(report.table())
-    print(f"each line: {report.file}")
+    image = report.file.with_suffix(".svg")
+    image.write_text(picture(load_results(report.file)))
+    print(f"each line: {report.file}\nas a picture: {image}")
     missed = report.missed_goals()
     for line in missed:
         print(f"goal missed: {line}")
     return 1 if missed and arguments.check_goals else 0
+
+
+def _compare(words: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench compare")
+    parser.add_argument("before", type=Path, help="a file of results")
+    parser.add_argument("after", type=Path, help="a later one")
+    arguments = parser.parse_args(words)
+    try:
+        print(comparison(load_results(arguments.before), load_results(arguments.after)))
+    except (OSError, ValueError, KeyError) as error:
+        print(f"cannot compare: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+class Progress:
+    """A line on the terminal that says how far the run is; silent elsewhere."""
+
+    def __init__(self, cells: int) -> None:
+        self._cells = cells
+        self._done = 0
+        self._started = time.monotonic()
+
+    def step(self, what: str) -> None:
+        """Say that `what` begins."""
+        if sys.stderr.isatty():
+            share = self._done / self._cells
+            bar = "#" * round(30 * share)
+            took = time.monotonic() - self._started
+            print(f"\r\x1b[K[{bar:30}] {share:4.0%} {took:4.0f} s  {what}", end="", file=sys.stderr)
+            sys.stderr.flush()
+        self._done += 1
+
+    def clear(self) -> None:
+        """Leave the line to something else."""
+        if sys.stderr.isatty():
+            print("\r\x1b[K", end="", file=sys.stderr)
 
 
 def _run(
@@ -108,6 +160,7 @@ def _run(
     directory: Path,
 ) -> None:
     started = time.monotonic()
+    progress = Progress(form.rounds * 2 * sum(len(one.in_flight) for one in workloads))
     with ExitStack() as stack:
         servers = []
         for name, program in programs.items():
@@ -122,10 +175,12 @@ def _run(
             for turn in range(form.rounds):
                 for in_flight in workload.in_flight:
                     for server in servers if turn % 2 == 0 else reversed(servers):
+                        progress.step(f"{workload.name} at {in_flight}, {server.name}")
                         measurement = server.measure(
                             workload, in_flight, warm_up_s=form.warm_up_s, seconds=form.seconds
                         )
                         report.add(workload, in_flight, server.name, measurement, turn)
+                progress.clear()
                 print(f"  round {turn + 1} of {form.rounds}, {time.monotonic() - started:.0f} s")
 
 

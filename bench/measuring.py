@@ -5,6 +5,7 @@ import threading
 import time
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 
 from bench.drivers import Load, Loop, Requests, h2load, own_client
 from bench.workload import Driver, Shape, To, Workload, framed
@@ -24,6 +25,10 @@ class Measurement:
     """CPU time per operation, user and system, summed over all members."""
     server_cores: float
     """How many cores the members kept busy together."""
+    anonymous_mib: float
+    """Memory of all members at the end that no file stands behind."""
+    disk_bytes: float
+    """Written per operation, over all members, as the kernel accounts for it."""
 
 
 class Server:
@@ -65,14 +70,24 @@ class Server:
         """
         target = Requests(self.endpoint(workload.to), workload.path)
         meter = CpuMeter([member.pid for member in self.cluster.members], seconds)
-        loop = Loop(in_flight=in_flight, warm_up_s=warm_up_s, seconds=seconds, on_start=meter.start)
+        loop = Loop(
+            in_flight=in_flight,
+            connections=workload.connections,
+            warm_up_s=warm_up_s,
+            seconds=seconds,
+            on_start=meter.start,
+        )
         if workload.driver is Driver.H2LOAD and h2load.is_available():
             load = h2load.run(target, loop, framed(workload.request(0)))
         else:
             load = own_client.run(target, loop, workload.bodies(seed=in_flight))
         meter.join()
         return Measurement(
-            load=load, server_cpu_us=meter.cores * 1e6 / load.rate, server_cores=meter.cores
+            load=load,
+            server_cpu_us=meter.cores * 1e6 / load.rate,
+            server_cores=meter.cores,
+            anonymous_mib=sum(_anonymous_kib(member.pid) for member in self.cluster.members) / 1024,
+            disk_bytes=meter.written_bytes_per_s / load.rate,
         )
 
     def close(self) -> None:
@@ -86,14 +101,20 @@ class CpuMeter(threading.Thread):
     def __init__(self, pids: list[int], seconds: float) -> None:
         super().__init__()
         self.cores = 0.0
+        self.written_bytes_per_s = 0.0
         self._pids = pids
         self._seconds = seconds
 
     def run(self) -> None:
         time.sleep(CPU_MARGIN_S)
-        cpu, started = self._cpu_s(), time.perf_counter()
+        cpu, written, started = self._cpu_s(), self._written_bytes(), time.perf_counter()
         time.sleep(self._seconds - 2 * CPU_MARGIN_S)
-        self.cores = (self._cpu_s() - cpu) / (time.perf_counter() - started)
+        took = time.perf_counter() - started
+        self.cores = (self._cpu_s() - cpu) / took
+        self.written_bytes_per_s = (self._written_bytes() - written) / took
+
+    def _written_bytes(self) -> int:
+        return sum(_proc_field(pid, "io", "write_bytes") for pid in self._pids)
 
     def _cpu_s(self) -> float:
         ticks = 0
@@ -102,3 +123,14 @@ class CpuMeter(threading.Thread):
                 fields = stat.read().rpartition(")")[2].split()
             ticks += int(fields[11]) + int(fields[12])
         return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _anonymous_kib(pid: int) -> int:
+    return _proc_field(pid, "status", "RssAnon")
+
+
+def _proc_field(pid: int, file: str, name: str) -> int:
+    for line in Path(f"/proc/{pid}/{file}").read_text().splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1])
+    raise KeyError(name)

@@ -9,13 +9,10 @@ from pathlib import Path
 
 from bench.machine import Machine
 from bench.measuring import Measurement
+from bench.results import OURS, REFERENCE, Cell
 from bench.workload import Workload
 
 RESULTS = Path(__file__).parent / "results"
-REFERENCE, OURS = "etcd", "kvstore"
-
-Cell = tuple[str, int]
-"""Workload and requests in flight."""
 
 
 class Report:
@@ -45,6 +42,8 @@ class Report:
             **asdict(measurement.load),
             "server_cpu_us": round(measurement.server_cpu_us, 2),
             "server_cores": round(measurement.server_cores, 3),
+            "anonymous_mib": round(measurement.anonymous_mib, 1),
+            "disk_bytes": round(measurement.disk_bytes, 1),
             **self._machine.fields(),
         }
         with self.file.open("a") as file:
@@ -53,9 +52,10 @@ class Report:
     def table(self) -> str:
         """Medians over the rounds, and their ratios."""
         lines = [
-            f"{'workload':20} {'in flight':>9} | {'etcd/s':>8} {'p50 ms':>7} {'p99 ms':>7}"
-            f" {'cpu µs':>7} | {'ours/s':>8} {'p50 ms':>7} {'p99 ms':>7} {'cpu µs':>7}"
-            f" | {'ratio':>6} {'goal':>5} {'cpu':>6} | client µs"
+            f"{'workload':22} {'in flight':>9} | {'etcd/s':>8} {'p50 ms':>7} {'p99 ms':>7}"
+            f" {'p99.9':>7} {'max':>7} {'cpu µs':>7} {'MiB':>5} {'disk B':>7}"
+            f" | {'ours/s':>8} {'p50 ms':>7} {'p99 ms':>7} {'p99.9':>7} {'max':>7} {'cpu µs':>7}"
+            f" {'MiB':>5} {'disk B':>7} | {'ratio':>6} {'goal':>5} {'cpu':>6} | client µs"
         ]
         for cell in dict.fromkeys(cell for cell, _ in self._measured):
             sides = [self._measured[cell, server] for server in (REFERENCE, OURS)]
@@ -64,14 +64,10 @@ class Report:
             rates = [_median(side, "rate") for side in sides]
             cpus = [statistics.median(one.server_cpu_us for one in side) for side in sides]
             goal = self._workloads[cell[0]].goals.get(cell[1])
-            columns = " | ".join(
-                f"{rate:8.0f} {_median(side, 'p50_ms'):7.2f} {_median(side, 'p99_ms'):7.2f}"
-                f" {cpu:7.1f}"
-                for side, rate, cpu in zip(sides, rates, cpus, strict=True)
-            )
+            columns = " | ".join(_columns(side) for side in sides)
             clients = "/".join(f"{_median(side, 'driver_cpu_us'):.1f}" for side in sides)
             lines.append(
-                f"{cell[0]:20} {cell[1]:9} | {columns} | {rates[1] / rates[0]:5.2f}x"
+                f"{cell[0]:22} {cell[1]:9} | {columns} | {rates[1] / rates[0]:5.2f}x"
                 f" {f'{goal}x' if goal else '':>5} {cpus[0] / cpus[1]:5.1f}x"
                 f" | {clients} ({sides[0][0].load.driver})"
             )
@@ -91,6 +87,17 @@ class Report:
                 if ratio < goal:
                     missed.append(f"{name} at {in_flight}: {ratio:.2f}x, goal {goal}x")
         return missed
+
+
+def _columns(side: list[Measurement]) -> str:
+    latencies = " ".join(
+        f"{_median(side, name):7.2f}" for name in ("p50_ms", "p99_ms", "p999_ms", "max_ms")
+    )
+    cpu, memory, disk = (
+        statistics.median(float(getattr(one, name)) for one in side)
+        for name in ("server_cpu_us", "anonymous_mib", "disk_bytes")
+    )
+    return f"{_median(side, 'rate'):8.0f} {latencies} {cpu:7.1f} {memory:5.0f} {disk:7.0f}"
 
 
 def _median(measurements: list[Measurement], field: str) -> float:

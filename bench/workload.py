@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 
 from kvstore.wire.pb import rpc_pb2
 
+_KEY_DIGITS = 8
 WORKLOADS = Path(__file__).parent / "workloads"
 
 
@@ -21,6 +22,8 @@ class Shape(Enum):
     RANGE = "range"
     SERIALIZABLE_RANGE = "serializable-range"
     TXN = "compare-and-put"
+    LIST = "list"
+    """All keys of the workload, by their prefix."""
 
 
 class Driver(Enum):
@@ -51,8 +54,10 @@ class Workload:
     keys: int = 1
     value_bytes: int = 128
     in_flight: tuple[int, ...] = (1, 64, 256, 1000)
-    is_default: bool = False
-    """Whether it runs without being named."""
+    connections: int | None = None
+    """How many the requests in flight are spread over; None: few, as a busy client has."""
+    default_in_flight: tuple[int, ...] = ()
+    """What of `in_flight` is measured when nothing is named; empty: not this workload."""
     goals: dict[int, float] = field(default_factory=dict)
     """Requests in flight → least ratio to etcd's rate."""
 
@@ -64,12 +69,12 @@ class Workload:
                 return "/etcdserverpb.KV/Put"
             case Shape.TXN:
                 return "/etcdserverpb.KV/Txn"
-            case Shape.RANGE | Shape.SERIALIZABLE_RANGE:
+            case Shape.RANGE | Shape.SERIALIZABLE_RANGE | Shape.LIST:
                 return "/etcdserverpb.KV/Range"
 
     def key(self, number: int) -> bytes:
         """The key of this number; all have one length."""
-        return b"bench/%s/%08d" % (self.name.encode(), number)
+        return b"bench/%s/%0*d" % (self.name.encode(), _KEY_DIGITS, number)
 
     def request(self, number: int) -> Message:
         """The request on the key of this number."""
@@ -81,6 +86,10 @@ class Workload:
                 return rpc_pb2.RangeRequest(key=key)
             case Shape.SERIALIZABLE_RANGE:
                 return rpc_pb2.RangeRequest(key=key, serializable=True)
+            case Shape.LIST:
+                prefix = self.key(0)[:-_KEY_DIGITS]
+                end = prefix[:-1] + bytes((prefix[-1] + 1,))
+                return rpc_pb2.RangeRequest(key=prefix, range_end=end)
             case Shape.TXN:
                 request = rpc_pb2.TxnRequest()
                 request.compare.add(
@@ -124,7 +133,8 @@ def _load(path: Path) -> Workload:
         keys=int(fields.pop("keys", 1)),
         value_bytes=int(fields.pop("value_bytes", 128)),
         in_flight=tuple(fields.pop("in_flight", (1, 64, 256, 1000))),
-        is_default=bool(fields.pop("default", False)),
+        connections=fields.pop("connections", None),
+        default_in_flight=tuple(fields.pop("default_in_flight", ())),
         goals={int(count): float(ratio) for count, ratio in fields.pop("goals", {}).items()},
     )
     if fields:

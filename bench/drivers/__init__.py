@@ -17,6 +17,8 @@ class Loop:
     """How many requests are always in flight, and for how long."""
 
     in_flight: int
+    connections: int | None
+    """Over how many connections they are spread evenly; None: few, as a busy client has."""
     warm_up_s: float
     seconds: float
     on_start: Callable[[], None]
@@ -35,6 +37,7 @@ class Load:
     seconds: float
     p50_ms: float
     p99_ms: float
+    p999_ms: float
     max_ms: float
     driver: str
     driver_cpu_us: float

@@ -34,8 +34,10 @@ class Connections:
     streams: int
 
 
-def spread(in_flight: int) -> Connections:
-    """Few connections with many streams each, as a busy client has them."""
+def spread(in_flight: int, connections: int | None = None) -> Connections:
+    """Few connections with many streams each, as a busy client has them, unless told otherwise."""
+    if connections is not None:
+        return Connections(connections, max(1, in_flight // connections))
     if in_flight < 8:
         return Connections(1, in_flight)
     count = 8 if in_flight % 8 == 0 and in_flight > 500 else 4
@@ -73,6 +75,7 @@ def run(target: Requests, loop: Loop, body: bytes) -> Load:
         seconds=loop.seconds,
         p50_ms=percentile(took, 0.5) / 1000,
         p99_ms=percentile(took, 0.99) / 1000,
+        p999_ms=percentile(took, 0.999) / 1000,
         max_ms=took[-1] / 1000,
         driver="h2load",
         driver_cpu_us=cpu_s * 1e6 / operations,
@@ -81,10 +84,12 @@ def run(target: Requests, loop: Loop, body: bytes) -> Load:
 
 
 def _h2load(target: Requests, loop: Loop, body_file: Path, seconds: float, more: list[str]) -> str:
-    connections = spread(loop.in_flight)
+    connections = spread(loop.in_flight, loop.connections)
     done = subprocess.run(
         [
-            *("h2load", "--threads=1", f"--duration={seconds * 1000:.0f}ms"),
+            # Windows of a gigabyte: what is measured is not how often the client opens them.
+            *("h2load", "--window-bits=30", "--connection-window-bits=30"),
+            *("--threads=1", f"--duration={seconds * 1000:.0f}ms"),
             f"--clients={connections.count}",
             f"--max-concurrent-streams={connections.streams}",
             *("--header=content-type: application/grpc", "--header=te: trailers"),

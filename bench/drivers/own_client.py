@@ -268,7 +268,7 @@ def checked_answers(target: Requests, body: bytes, count: int) -> int:
 
 
 async def _loop(target: Requests, loop: Loop, bodies: Iterator[bytes]) -> Load:
-    count = -(-loop.in_flight // STREAMS_PER_CONNECTION)
+    count = loop.connections or -(-loop.in_flight // STREAMS_PER_CONNECTION)
     shares = [len(range(start, loop.in_flight, count)) for start in range(count)]
     opened = [await _connected(target, bodies, share) for share in shares]
     connections, endings = [one for one, _ in opened], [ended for _, ended in opened]
@@ -291,6 +291,7 @@ async def _loop(target: Requests, loop: Loop, bodies: Iterator[bytes]) -> Load:
         seconds=took,
         p50_ms=percentile(times_us, 0.5) / 1000,
         p99_ms=percentile(times_us, 0.99) / 1000,
+        p999_ms=percentile(times_us, 0.999) / 1000,
         max_ms=times_us[-1] / 1000,
         driver="own",
         driver_cpu_us=cpu_took * 1e6 / len(times_us),
