@@ -9,6 +9,7 @@ from kvstore.wire.pb import rpc_pb2
 
 _KEY_TAG = 0x0A
 _VALUE_TAG = 0x12
+_SERIALIZABLE = b"\x38\x01"
 _LENGTH_MORE = 0x80
 _EMPTY_KEY_END = 2
 _LONG_KEY_END = _LENGTH_MORE + 2
@@ -59,6 +60,11 @@ def plain_range_key(raw: bytes) -> bytes | None:
     if len(raw) < 3 or raw[0] != _KEY_TAG or raw[1] + 2 != len(raw):  # noqa: PLR2004
         return None
     return raw[2:]
+
+
+def plain_serializable_key(raw: bytes) -> bytes | None:
+    """Return the key of a serializable range that has no other field, or None: then use upb."""
+    return plain_range_key(raw[:-2]) if raw.endswith(_SERIALIZABLE) else None
 
 
 def put_of(message: rpc_pb2.PutRequest) -> PutRequest:

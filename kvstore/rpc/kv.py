@@ -9,7 +9,13 @@ from google.protobuf.message import DecodeError
 from kvstore.apply import Outcome, Reply
 from kvstore.apply.command import OperationKind
 from kvstore.apply.reply import range_body
-from kvstore.apply.requests import decode_put, plain_puts, plain_range_key, range_query
+from kvstore.apply.requests import (
+    decode_put,
+    plain_puts,
+    plain_range_key,
+    plain_serializable_key,
+    range_query,
+)
 from kvstore.apply.txn import read_txn
 from kvstore.base.errors import RequestTooLarge, RpcError
 from kvstore.base.key_range import KeyRange
@@ -101,11 +107,15 @@ class KvService:
     def _range_each(self, calls: UnaryCalls, raw: list[bytes]) -> None:
         """Take ranges that came together: those of one key need no other look at the request."""
         keys = [plain_range_key(message) for message in raw]
-        if None in keys:
-            _one_by_one(calls, raw, self._range)
+        if None not in keys:
+            self._pipeline.check_voter()
+            self._member.read(partial(self._reply_keys, calls, cast("list[bytes]", keys)))
             return
-        self._pipeline.check_voter()
-        self._member.read(partial(self._reply_keys, calls, cast("list[bytes]", keys)))
+        keys = [plain_serializable_key(message) for message in raw]
+        if None not in keys:
+            self._reply_keys(calls, cast("list[bytes]", keys), None)
+            return
+        _one_by_one(calls, raw, self._range)
 
     def _reply_keys(self, calls: UnaryCalls, keys: list[bytes], error: RpcError | None) -> None:
         if error is not None:

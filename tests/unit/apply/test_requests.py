@@ -1,7 +1,7 @@
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from kvstore.apply.requests import decode_put, plain_puts, plain_range_key
+from kvstore.apply.requests import decode_put, plain_puts, plain_range_key, plain_serializable_key
 from kvstore.wire.pb import rpc_pb2
 
 keys = st.binary(min_size=1, max_size=200)
@@ -69,10 +69,18 @@ def test_any_bytes_read_by_hand_are_what_the_library_would_read(raw: bytes) -> N
     key = plain_range_key(raw)
     if key is not None:
         assert rpc_pb2.RangeRequest.FromString(raw) == rpc_pb2.RangeRequest(key=key)
+    key = plain_serializable_key(raw)
+    if key is not None:
+        expected = rpc_pb2.RangeRequest(key=key, serializable=True)
+        assert rpc_pb2.RangeRequest.FromString(raw) == expected
 
 
 @given(st.binary(min_size=1, max_size=127))
 def test_a_range_of_one_key_is_read_by_hand(key: bytes) -> None:
     raw = rpc_pb2.RangeRequest(key=key).SerializeToString()
+    serializable = rpc_pb2.RangeRequest(key=key, serializable=True).SerializeToString()
 
     assert plain_range_key(raw) == key
+    assert plain_serializable_key(serializable) == key
+    assert plain_range_key(serializable) is None
+    assert plain_serializable_key(raw) is None
