@@ -43,6 +43,11 @@ def range_body(result: RangeResult) -> bytes:
     return _repeated(_KVS_TAG, result.kvs) + more + varint_field(4, result.count)
 
 
+def range_kvs(kvs: Sequence[bytes]) -> bytes:
+    """Return a RangeResponse that holds keys and nothing else: part of a stream."""
+    return _repeated(_KVS_TAG, kvs)
+
+
 def operation_header(revision: int) -> bytes:
     """Return the header field inside a transaction: it carries nothing but the revision."""
     return message_field(1, varint_field(3, revision))

@@ -19,6 +19,9 @@ PORT_STEP = 10
 FORMAT = 1
 """Of the state file."""
 
+_HISTORY_KEPT = "1h"
+"""Local clusters forget older history by themselves, or their disks would fill."""
+
 
 class UnknownState(Exception):
     """The state file is none that this release can read."""
@@ -108,6 +111,7 @@ class Topology:
             f"--initial-cluster={cluster}",
             "--initial-cluster-state=new",
             "--initial-cluster-token=kvstore-local",
+            f"--auto-compaction-retention={_HISTORY_KEPT}",
             *(TlsDirectory(self.tls_directory).member_flags() if self.is_tls else ()),
         ]
 

@@ -1,11 +1,21 @@
 """What a member is told when it is built; flags and files become this in `server`."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from kvstore.base.ids import ClusterId, MemberId
 from kvstore.base.limits import Limits
 
 _REQUEST_TIMEOUT_BASE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AutoCompactionConfig:
+    """When history is given up. A retention of 0: never."""
+
+    mode: Literal["periodic", "revision"] = "periodic"
+    retention: float = 0.0
+    """Seconds, or a number of revisions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +32,7 @@ class MemberConfig:
     strict_reconfiguration: bool = True
     """Whether changes of the members that could cost the quorum are refused."""
     learners_max: int = 1
+    auto_compaction: AutoCompactionConfig = field(default_factory=AutoCompactionConfig)
     limits: Limits = field(default_factory=Limits)
 
     @property

@@ -9,6 +9,7 @@ from kvstore.base.clock import Clock
 from kvstore.base.entropy import Entropy
 from kvstore.base.errors import Stopped
 from kvstore.base.key_range import KeyRange
+from kvstore.member.auto_compaction import AutoCompaction
 from kvstore.member.bootstrap import OpenedMember
 from kvstore.member.config import MemberConfig
 from kvstore.member.defragmentation import Defragmentation
@@ -100,6 +101,7 @@ class Node:
         worker = GuardedWorker(disk_worker, member)
         self.keeper = LeaseKeeper(member)
         self.reconfiguration = Reconfiguration(member)
+        self._auto_compaction = AutoCompaction(member, config.auto_compaction)
         self.housekeeping = Housekeeping(member, opened.wal, opened.journal, worker)
         self._snapshots = Snapshots(
             member, opened.keyspaces, opened.applied.generation, self.housekeeping, worker
@@ -140,6 +142,7 @@ class Node:
         self.reconfiguration.tick()
         self.hub.tick(self._clock.monotonic())
         self.housekeeping.tick()
+        self._auto_compaction.tick()
         self._snapshots.tick()
 
     def _watchers_fell_behind(self) -> None:

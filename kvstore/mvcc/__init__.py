@@ -18,7 +18,7 @@ from kvstore.mvcc.compaction import Removal
 from kvstore.mvcc.event import Changes, Event, Previous
 from kvstore.mvcc.hash import HashResult, HashSlices
 from kvstore.mvcc.key_value import KeyValue, decode_key_value
-from kvstore.mvcc.range import RangeQuery, RangeResult, RangeTail
+from kvstore.mvcc.range import RangeQuery, RangeResult, RangeSlices, RangeTail
 from kvstore.mvcc.read_view import ReadView
 from kvstore.mvcc.store import Store
 from kvstore.mvcc.write_txn import KeyspaceWriter
@@ -33,6 +33,7 @@ __all__ = [
     "Previous",
     "RangeQuery",
     "RangeResult",
+    "RangeSlices",
     "RangeTail",
     "ReadView",
     "Removal",

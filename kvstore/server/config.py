@@ -13,11 +13,14 @@ from typing import Literal
 
 from kvstore.base.limits import GIB, KIB, Limits
 from kvstore.base.urls import Url, cluster_urls, url_texts
+from kvstore.member.config import AutoCompactionConfig
 from kvstore.raft.timing import RaftTiming
 from kvstore.server import flags
 from kvstore.server.auth_settings import AuthSettings
+from kvstore.server.config_file import read_config_file
 from kvstore.server.tls import TlsFiles, TlsRules, client_context, server_context
 
+_HOUR_S = 3600.0
 QUOTA_BYTES_DEFAULT = 2 * GIB
 LOG_LEVELS = ("debug", "info", "warn", "error", "dpanic", "panic", "fatal")
 
@@ -215,6 +218,7 @@ class ServerConfig:
     auth: AuthSettings = field(default_factory=AuthSettings)
     watch_progress_interval_s: float = 600.0
     """Between two progress notices to an idle watcher that asked for them."""
+    auto_compaction: AutoCompactionConfig = field(default_factory=AutoCompactionConfig)
     notes: tuple[str, ...] = ()
     """What the operator said that has no effect; logged at the start."""
 
@@ -289,6 +293,10 @@ def load(arguments: Sequence[str], environment: Mapping[str, str]) -> ServerConf
         ConfigurationRefused: it cannot be obeyed.
     """
     values = flags.read(arguments, environment)
+    ignored: tuple[str, ...] = ()
+    if file := values.text("config-file"):
+        ignored = ("a configuration file is given: flags and ETCD_* variables are ignored",)
+        values = flags.FlagValues(read_config_file(Path(file)))
     problems = [
         f"--{flag.name} is not supported yet ({flag.help})"
         for flag, _ in values.given(flags.Use.LATER)
@@ -302,7 +310,7 @@ def load(arguments: Sequence[str], environment: Mapping[str, str]) -> ServerConf
     except ValueError as error:
         problems.append(f"error setting up initial cluster: {error}")
         members = {}
-    config = _config(values, members, _notes(values, environment))
+    config = _config(values, members, (*ignored, *_notes(values, environment)))
     problems += config.problems()
     if problems:
         raise ConfigurationRefused(problems)
@@ -387,8 +395,17 @@ def _config(
             trusts_certificates=values.boolean("client-cert-auth"),
         ),
         watch_progress_interval_s=values.duration_s("watch-progress-notify-interval"),
+        auto_compaction=_auto_compaction(values),
         notes=notes,
     )
+
+
+def _auto_compaction(values: flags.FlagValues) -> AutoCompactionConfig:
+    text = values.text("auto-compaction-retention")
+    kept = flags.retention(text)
+    if values.text("auto-compaction-mode") == "revision":
+        return AutoCompactionConfig(mode="revision", retention=kept)
+    return AutoCompactionConfig(retention=kept * _HOUR_S if text.isdecimal() else kept)
 
 
 def _limits(values: flags.FlagValues) -> Limits:

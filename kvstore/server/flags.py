@@ -90,6 +90,21 @@ def _urls(text: str) -> tuple[Url, ...]:
     return urls(text) if text else ()
 
 
+def retention(text: str) -> float:
+    """Read a retention: a plain number means hours, or revisions, as the mode says.
+
+    Raises:
+        ValueError: it is neither a number nor a duration.
+    """
+    return float(natural(text)) if text.isdecimal() else duration_s(text)
+
+
+def _compaction_mode(text: str) -> str:
+    if text not in {"periodic", "revision"}:
+        raise ValueError(f'unknown auto-compaction-mode "{text}"')
+    return text
+
+
 def _cluster_state(text: str) -> str:
     if text not in ("new", "existing"):
         raise ValueError("invalid value")
@@ -130,6 +145,7 @@ def _noted(
 _GROUPS: dict[str, tuple[Flag, ...]] = {
     "Member": (
         Flag("name", "default", "Human-readable name for this member."),
+        Flag("config-file", "", "YAML file with these settings; flags and variables are ignored."),
         Flag("data-dir", "", "Path to the data directory. Default: <name>.etcd."),
         Flag("wal-dir", "", "Path to a directory for the write-ahead log alone."),
         Flag("listen-peer-urls", "http://localhost:2380", "URLs to listen on for peers.", urls),
@@ -174,6 +190,13 @@ _GROUPS: dict[str, tuple[Flag, ...]] = {
             "Time between two progress notices to an idle watcher.",
             duration_s,
             aliases=("experimental-watch-progress-notify-interval",),
+        ),
+        Flag("auto-compaction-mode", "periodic", "'periodic', or 'revision'.", _compaction_mode),
+        Flag(
+            "auto-compaction-retention",
+            "0",
+            "History to keep: a duration (hours, without a unit), or revisions; 0 for all.",
+            retention,
         ),
         Flag(
             "compaction-batch-limit",
@@ -261,15 +284,12 @@ _GROUPS: dict[str, tuple[Flag, ...]] = {
         Flag("log-format", "json", "Only 'json' exists."),
     ),
     "Not supported yet (refused, unless given their defaults)": (
-        _later("config-file", "", "settings in a YAML file; give flags or variables"),
         _later("discovery", "", "discovery service"),
         _later("discovery-srv", "", "discovery by DNS"),
         _later("discovery-srv-name", "", "discovery by DNS"),
         _later("discovery-endpoints", "", "discovery service"),
         _later("discovery-token", "", "discovery service"),
         _later("host-whitelist", "*", "host names of HTTP requests"),
-        _later("auto-compaction-mode", "periodic", "compaction by itself"),
-        _later("auto-compaction-retention", "0", "compaction by itself"),
         _later("corrupt-check-time", "0s", "comparing members", duration_s),
         _later("enable-pprof", "false", "profiling", boolean),
         _later("feature-gates", "", "feature gates"),
@@ -439,7 +459,7 @@ def _from_arguments(arguments: Sequence[str]) -> dict[str, str]:
                 value = rest.pop(0)
             else:
                 raise FlagError(f"flag needs an argument: -{name}")
-        _check(flag, name, value)
+        check_value(flag, name, value)
         given[flag.name] = value
     return given
 
@@ -449,7 +469,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
     for name, flag in FLAGS.items():
         value = environment.get(_variable(name), "")
         if value:  # etcd takes an empty variable for none
-            _check(flag, name, value)
+            check_value(flag, name, value)
             given[flag.name] = value
     return given
 
@@ -458,7 +478,8 @@ def _variable(name: str) -> str:
     return "ETCD_" + name.upper().replace("-", "_")
 
 
-def _check(flag: Flag, name: str, value: str) -> None:
+def check_value(flag: Flag, name: str, value: str) -> None:
+    """Raise FlagError for a value that the flag does not take."""
     try:
         flag.check(value)
     except ValueError as error:

@@ -152,6 +152,7 @@ class Server:
                 watch_progress_interval_s=config.watch_progress_interval_s,
                 strict_reconfiguration=config.cluster.is_strict,
                 learners_max=config.cluster.learners_max,
+                auto_compaction=config.auto_compaction,
                 limits=config.limits,
             ),
             opened,

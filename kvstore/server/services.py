@@ -22,6 +22,7 @@ from kvstore.rpc.maintenance import MaintenanceService
 from kvstore.rpc.member_leases import MemberLeases
 from kvstore.rpc.pipeline import Pipeline
 from kvstore.rpc.quota import Quota
+from kvstore.rpc.range_stream import RangeStreamService
 from kvstore.rpc.recipes import Recipes
 from kvstore.rpc.snapshot import SnapshotService
 from kvstore.rpc.stream_gate import StreamGate
@@ -78,6 +79,7 @@ class Services:
             ).methods(),
             **ClusterService(member, node.reconfiguration, headers, pipeline).methods(),
             **MaintenanceService(member, headers, pipeline, access, node.defragmentation).methods(),
+            **RangeStreamService(member, headers, pipeline, access).methods(),
             **SnapshotService(member, pipeline).methods(),
             **WatchService(node.hub, self.gate, pipeline, access).methods(),
             **leases.methods(),
