@@ -93,12 +93,22 @@ class JwtKeys:
         expires, not_before = claims.get("exp", float("inf")), claims.get("nbf", 0)
         if (
             not isinstance(name, str)
+            or not _is_utf8(name)
             or not isinstance(revision, int | float)
             or not isinstance(expires, int | float)
             or not isinstance(not_before, int | float)
         ):
             return None
         return Identity(name, max(0, int(revision))), float(not_before), float(expires)
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether a text of JSON can be a user's name: half a surrogate pair cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _keys(

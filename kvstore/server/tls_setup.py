@@ -6,7 +6,7 @@ import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Protocol
 
@@ -95,12 +95,12 @@ async def make_tls(listening: Listening, data_dir: Path, clock: Clock) -> Member
         peers = PeerTls(
             accepting.context,
             lambda: client_context(peer_files, rules),
-            lambda certificate, ip: _admits_peer(peer_files, certificate, ip),
+            lambda certificate, ip: admits_peer(peer_files, certificate, ip),
         )
     return MemberTls(clock, client_files, clients, accepting, peers)
 
 
-async def _admits_peer(
+async def admits_peer(
     files: TlsFiles, certificate: Mapping[str, object] | None, address: str
 ) -> bool:
     """Whether a peer may connect: by its names, and from an address that its certificate names.
@@ -113,7 +113,7 @@ async def _admits_peer(
     if not hosts or files.skips_client_hosts or files.is_automatic:
         return True
     wanted = ip_address(address)
-    if any(ip_address(known) == wanted for known in hosts.get("IP Address", ())):
+    if any(_is_address(known, wanted) for known in hosts.get("IP Address", ())):
         return True
     loop = asyncio.get_running_loop()
     for name in hosts.get("DNS", ()):
@@ -123,9 +123,17 @@ async def _admits_peer(
             found = await loop.getaddrinfo(name, None, type=socket.SOCK_STREAM)
         except OSError:
             continue
-        if any(ip_address(entry[4][0]) == wanted for entry in found):
+        if any(_is_address(str(entry[4][0]), wanted) for entry in found):
             return True
     return False
+
+
+def _is_address(text: str, wanted: IPv4Address | IPv6Address) -> bool:
+    """Whether a text is this address; a certificate may hold one that is none at all."""
+    try:
+        return ip_address(text) == wanted
+    except ValueError:
+        return False
 
 
 def _files(

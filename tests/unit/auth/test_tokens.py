@@ -118,6 +118,7 @@ def test_a_token_of_another_method_is_not_believed() -> None:
         {"revision": 1},
         {"username": "u"},
         {"username": 3, "revision": 1},
+        {"username": "\ud800", "revision": 1},
         {"username": "u", "revision": "1"},
         {"username": "u", "revision": 1, "nbf": datetime.datetime(2050, 1, 1, tzinfo=datetime.UTC)},
     ],

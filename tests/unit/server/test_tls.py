@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from kvstore.server.tls import TlsFiles, TlsRules, client_context, is_allowed, server_context
+from kvstore.server.tls_setup import admits_peer
 from tests.support.tls_files import TlsFiles as Made
 
 CERTIFICATE = {
@@ -98,3 +99,23 @@ def test_a_member_does_not_dial_who_has_another_name(tmp_path: Path, host: str) 
 
     with pytest.raises(ssl.SSLCertVerificationError):
         handshake(server_context(files, TlsRules()), client_context(files, TlsRules()), host)
+
+
+@pytest.mark.parametrize(
+    ("names", "address", "admitted"),
+    [
+        ((("IP Address", "127.0.0.1"),), "127.0.0.1", True),
+        ((("IP Address", "10.0.0.9"),), "127.0.0.1", False),
+        ((("IP Address", "<invalid>"), ("IP Address", "::1")), "::1", True),
+        ((("IP Address", "10.0.0.9"), ("DNS", "localhost")), "127.0.0.1", True),
+        ((("DNS", "*.example"),), "127.0.0.1", False),
+        ((), "127.0.0.1", True),
+    ],
+)
+async def test_a_peer_dials_from_where_its_certificate_says(
+    names: tuple[tuple[str, str], ...], address: str, *, admitted: bool
+) -> None:
+    certificate = {"subject": (), "subjectAltName": names}
+
+    assert await admits_peer(TlsFiles(), certificate, address) == admitted
+    assert await admits_peer(TlsFiles(skips_client_hosts=True), certificate, address)
