@@ -1,13 +1,12 @@
 """What docs/safety_rules.md names is there, and each rule's bug is noticed by one of its tests."""
 
-import ast
 import re
-from collections.abc import Iterator
 from functools import cache
 
 import pytest
 
 from tests.mutants.run import ROOT, Mutant, mutants
+from tests.support.known_tests import known_tests
 
 _DOCUMENT = ROOT / "docs" / "safety_rules.md"
 _ROW = re.compile(r"^\| ([A-Z]\d+) \| (.*) \| (.*) \| (.*) \| (.*) \|$", re.MULTILINE)
@@ -21,19 +20,6 @@ def rows() -> list[tuple[str, str, list[str], list[str], list[str]]]:
         (number, rule, *(_CODE.findall(cell) for cell in cells))  # type: ignore[misc]  # three
         for number, rule, *cells in _ROW.findall(_DOCUMENT.read_text())
     ]
-
-
-@cache
-def known_tests() -> frozenset[str]:
-    def names() -> Iterator[str]:
-        for source in (ROOT / "tests").rglob("test_*.py"):
-            for node in ast.walk(ast.parse(source.read_text())):
-                if isinstance(
-                    node, ast.FunctionDef | ast.AsyncFunctionDef
-                ) and node.name.startswith("test_"):
-                    yield node.name
-
-    return frozenset(names())
 
 
 @cache
