@@ -13,7 +13,7 @@ from cluster.kube_api.decoding import decoded
 from cluster.kube_api.errors import ApiError
 from cluster.kube_api.resource import Resource
 from cluster.kube_api.schema import Form, Schema, definition
-from tests.support.kube_objects import values
+from tests.support.schema_values import values
 
 # Their schemas are unions, and no client sends them as protobuf.
 JSON_ONLY = {"CustomResourceDefinition"}
