@@ -6,9 +6,17 @@ import click
 
 COMMANDS = {
     "apiserver": ("cluster.cli.apiserver:apiserver", "Serve the Kubernetes API from the store."),
+    "controller-manager": (
+        "cluster.cli.controller_manager:controller_manager",
+        "Bring what is to what should be.",
+    ),
     "diff": ("cluster.cli.looking_back:diff", "Show what a write of an object changed."),
     "history": ("cluster.cli.looking_back:history", "List the revisions of an object."),
     "kubeconfig": ("cluster.cli.kubeconfigs:kubeconfig", "Print or merge a cluster's kubeconfig."),
+    "kubelet": ("cluster.cli.kubelet:kubelet", "Run pods as processes of this machine."),
+    "nodes": ("cluster.cli.nodes:run_nodes", "Run the control plane and nodes on this machine."),
+    "proxy": ("cluster.cli.proxy:proxy", "Make the addresses of services work on a node."),
+    "scheduler": ("cluster.cli.scheduler:scheduler", "Give each pod a node."),
 }
 
 

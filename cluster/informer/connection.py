@@ -29,6 +29,8 @@ class Connection:
     token: str = ""
     token_file: Path | None = None
     namespace: str = "default"
+    certificate_authority: str = ""
+    """Whom the server's certificate is believed to be from, in PEM; empty: whom this machine is."""
 
     def authorization(self) -> str:
         """Return the Authorization header, or an empty text."""
@@ -63,6 +65,7 @@ def from_kubeconfig(path: Path, *, context: str = "") -> Connection:
         token=string_at(user, "token"),
         token_file=path.parent / token_file if token_file else None,
         namespace=string_at(chosen, "namespace") or "default",
+        certificate_authority=_material(cluster, "certificate-authority", path.parent).decode(),
     )
 
 
@@ -84,6 +87,7 @@ def from_pod() -> Connection:
         ssl.create_default_context(cafile=_IN_POD / "ca.crt"),
         token_file=token,
         namespace=(_IN_POD / "namespace").read_text().strip(),
+        certificate_authority=(_IN_POD / "ca.crt").read_text(),
     )
 
 

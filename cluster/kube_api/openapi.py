@@ -13,7 +13,9 @@ from cluster.kube_api.objects import JsonObject, object_at
 from cluster.kube_api.resource import Resource
 from cluster.kube_api.schema import OBJECT_META, RELEASE, definitions, references
 
-V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+"""What an answer is labelled with. Clients ask for it with an `@` before `v1.0`, which no label
+may have: kubectl refuses to read it."""
 _V2_REF, _V3_REF = "#/definitions/", "#/components/schemas/"
 _PATCHES = (
     "application/json-patch+json",

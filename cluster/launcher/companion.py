@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from cluster.launcher import kubeconfig, pki
+from cluster.launcher import addresses, kubeconfig, pki
 from kvstore.cli.local_companions import Place, Plan
 
 HOST = "127.0.0.1"
@@ -11,9 +11,7 @@ PORT_DEFAULT = 6443
 STORE_PORT_DEFAULT = 2379
 PORT_OFFSET = 5
 """From the base port, where that is not the usual one: between two members' ports."""
-SERVICE_RANGE = "10.96.0.0/12"
-SERVICE_ADDRESS = "10.96.0.1"
-NAMES = (
+_NAMES = (
     HOST,
     "localhost",
     "::1",
@@ -21,12 +19,16 @@ NAMES = (
     "kubernetes.default",
     "kubernetes.default.svc",
     "kubernetes.default.svc.cluster.local",
-    SERVICE_ADDRESS,
 )
 _TLS = {"cacert": "--etcd-cafile", "cert": "--etcd-certfile", "key": "--etcd-keyfile"}
 CONTEXT = "kvstore"
 DIRECTORY = "kube"
 KUBECONFIG = "kubeconfig"
+
+
+def names(base_port: int) -> tuple[str, ...]:
+    """Return every name and address that the API server's certificate is for."""
+    return (*_NAMES, addresses.api_service_address(base_port))
 
 
 def port_of(base_port: int) -> int:
@@ -42,7 +44,7 @@ def kubeconfig_of(directory: Path) -> Path:
 def plan(place: Place) -> Plan:
     """Make the keys and the kubeconfig; return how the API server is started."""
     port = port_of(place.base_port)
-    files, authority = pki.ensure(place.directory / DIRECTORY, NAMES)
+    files, authority = pki.ensure(place.directory / DIRECTORY, names(place.base_port))
     path = kubeconfig_of(place.directory)
     if not path.exists():
         access = kubeconfig.Access(
@@ -72,7 +74,7 @@ def plan(place: Place) -> Plan:
             f"--tls-private-key-file={files.server_key}",
             f"--client-ca-file={files.ca}",
             f"--service-account-key-file={files.signing_key}",
-            f"--service-cluster-ip-range={SERVICE_RANGE}",
+            f"--service-cluster-ip-range={addresses.service_range(place.base_port)}",
         ),
         log_file=place.directory / DIRECTORY / "apiserver.log",
         announcement=(

@@ -64,6 +64,12 @@ def local() -> None:
 @click.option(
     "--kube", is_flag=True, help="A Kubernetes API server too; again, where there was one."
 )
+@click.option(
+    "--nodes",
+    type=click.IntRange(0, 250),
+    default=0,
+    help="With --kube: controllers, a scheduler, and so many nodes that run pods as processes.",
+)
 @click.option("-d", "--detach", is_flag=True, help="Return when the cluster is ready.")
 @click.pass_context
 def up(  # noqa: PLR0913 - one for each option
@@ -74,6 +80,7 @@ def up(  # noqa: PLR0913 - one for each option
     *,
     tls: bool | None,
     kube: bool,
+    nodes: int,
     detach: bool,
 ) -> None:
     """Start a cluster; the second time on a directory, the same one again.
@@ -81,7 +88,11 @@ def up(  # noqa: PLR0913 - one for each option
     Prints `ready: URL,URL,...` when every member answers.
     """
     topology = _wanted(_state(directory), directory, size=size, base_port=base_port, tls=tls)
-    companions = ["kube"] if kube else local_companions.remembered(directory)
+    if nodes and not kube:
+        raise click.UsageError("--nodes goes with --kube")
+    companions = local_companions.remembered(directory)
+    if kube:
+        companions = ("kube", f"kube-nodes:{nodes}") if nodes else ("kube",)
     context.exit(bring_up(topology, is_detached=detach, companions=companions))
 
 

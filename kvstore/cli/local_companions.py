@@ -11,7 +11,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -22,7 +22,7 @@ STATE_FILE = "companions.json"
 READY = "ready: "
 """How the line begins by which a companion says that it serves."""
 READY_TIMEOUT_S = 60.0
-STOP_TIMEOUT_S = 15.0
+STOP_TIMEOUT_S = 60.0
 _POLL_S = 0.05
 
 
@@ -34,6 +34,8 @@ class Place:
     base_port: int
     profile: Mapping[str, str]
     """How clients find the members and who they are: `endpoints`, and with TLS `cacert`, ..."""
+    argument: str = ""
+    """What stands behind the companion's name: `2` for `kube-nodes:2`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,7 @@ def planner(name: str) -> Planner:
     Raises:
         click.ClickException: nothing that is installed brings it.
     """
+    name = name.partition(":")[0]
     for entry_point in entry_points(group=GROUP, name=name):
         try:
             found = entry_point.load()
@@ -84,14 +87,13 @@ def running(directory: Path) -> dict[str, int]:
 def stop(directory: Path) -> list[str]:
     """Stop the companions of a cluster whose launcher has gone; return their names."""
     pids = running(directory)
-    for pid in pids.values():
+    for pid in reversed(pids.values()):  # the later ones need the earlier ones
         _end(pid, signal.SIGTERM)
-    deadline = time.monotonic() + STOP_TIMEOUT_S
-    while any(str(directory) in _command_line(pid) for pid in pids.values()):
-        if time.monotonic() > deadline:
-            for pid in pids.values():
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        while str(directory) in _command_line(pid):
+            if time.monotonic() > deadline:
                 _end(pid, signal.SIGKILL)
-        time.sleep(_POLL_S)
+            time.sleep(_POLL_S)
     _remember(directory, dict.fromkeys(_state(directory), 0))
     return list(pids)
 
@@ -105,23 +107,26 @@ def started(place: Place, names: Sequence[str], *, is_left: bool) -> Iterator[li
     Raises:
         click.ClickException: one cannot be planned, or ended before it served; none is left.
     """
-    plans = [planner(name)(place) for name in names]
+    plans = [planner(name)(replace(place, argument=name.partition(":")[2])) for name in names]
     processes: dict[str, subprocess.Popen[bytes]] = {}
     is_well = False
     try:
         for plan in plans:
             processes[plan.name] = _start(plan)
-        if plans:
-            _remember(place.directory, {name: one.pid for name, one in processes.items()})
-        for plan in plans:
+            _remember(
+                place.directory,
+                {
+                    one.name: processes[one.name].pid if one.name in processes else 0
+                    for one in plans
+                },
+            )
             _wait_until_ready(plan, processes[plan.name])
         yield [line for plan in plans for line in plan.announcement]
         is_well = True
     finally:
         if not (is_left and is_well):
-            for process in processes.values():
+            for process in reversed(processes.values()):  # the later ones need the earlier ones
                 process.terminate()
-            for process in processes.values():
                 process.wait(STOP_TIMEOUT_S)
             if plans:
                 _remember(place.directory, dict.fromkeys(processes, 0))
