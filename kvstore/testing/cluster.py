@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from kvstore.client import AsyncClient, Client, Timing
+from kvstore.testing.errors import MemberDidNotStart
 from kvstore.testing.member import START_TIMEOUT_S, Member, MemberPlan
 from kvstore.testing.peer_network import Direction, PeerNetwork
 from kvstore.testing.ports import ReservedPorts
@@ -269,8 +270,14 @@ class Cluster:
         for member in self.members:
             member.heal()
         for member in self.members:
-            member.wait_until_ready(timeout_s)
-        self.wait_until_healthy(timeout_s)
+            try:
+                member.wait_until_healthy(timeout_s)
+            except MemberDidNotStart:
+                # What was done to it may end it only now: its disk was full a moment ago.
+                if member.is_running:
+                    raise
+                member.start()
+                member.wait_until_healthy(timeout_s)
 
     @property
     def is_faulty(self) -> bool:

@@ -160,26 +160,27 @@ class Member:
             MemberDidNotStart: it ended first, or `timeout_s` passed.
         """
         deadline = time.monotonic() + timeout_s
-        while READY_LINE not in (log := self.log()):
+        while READY_LINE not in self.log():
             if not self.is_running:
-                raise MemberDidNotStart(
-                    f"{self.name} ended with {self.exit_code}, {self.log_file}:\n"
-                    f"{log[-_LOG_SHOWN:]}"
-                )
+                raise MemberDidNotStart(self._end_of_log(f"ended with {self.exit_code}"))
             if time.monotonic() > deadline:
-                raise MemberDidNotStart(
-                    f"{self.name} was not ready in {timeout_s:g} s, {self.log_file}:\n"
-                    f"{log[-_LOG_SHOWN:]}"
-                )
+                raise MemberDidNotStart(self._end_of_log(f"was not ready in {timeout_s:g} s"))
             time.sleep(0.02)
 
     def wait_until_healthy(self, timeout_s: float = START_TIMEOUT_S) -> None:
         """Wait until linearizable reads work here.
 
         Raises:
+            MemberDidNotStart: its process ended.
             TimeoutError: they did not, for `timeout_s`.
         """
-        wait_until(self.is_healthy, timeout_s=timeout_s, what=f"{self.name} to be healthy")
+
+        def is_healthy() -> bool:
+            if not self.is_running:
+                raise MemberDidNotStart(self._end_of_log("was not healthy before it ended"))
+            return self.is_healthy()
+
+        wait_until(is_healthy, timeout_s=timeout_s, what=f"{self.name} to be healthy")
 
     def log(self) -> str:
         """Return what its last process has written so far."""
@@ -300,6 +301,9 @@ class Member:
             self._client.close()
         if self._disk is not None:
             self._disk.close()
+
+    def _end_of_log(self, why: str) -> str:
+        return f"{self.name} {why}, {self.log_file}:\n{self.log()[-_LOG_SHOWN:]}"
 
     def _flags(self) -> list[str]:
         peer = f"http://127.0.0.1:{self._plan.peer_port}"

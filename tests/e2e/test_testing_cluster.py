@@ -156,6 +156,10 @@ def test_a_skewed_clock_shows_in_the_log_and_leases_live_on() -> None:
         lease = client.grant(60).lease_id
         member.skew(86_400.0)
         assert client.time_to_live(lease).ttl_s > 30
+        member.slow_disk(0.2)
+        client.put("k", "v")
+        member.make_disk_quick()
+        assert member.is_running, "a slow disk beside a skewed clock is no broken one"
         before = json.loads(member.log().splitlines()[0])["ts"]
         member.stop()
         member.start()
