@@ -21,7 +21,7 @@ from kvstore.testing.small_disk import SmallDisk
 from kvstore.testing.waiting import wait_until
 
 READY_LINE = "ready to serve client requests"
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 15.0
 STATUS_TIMEOUT_S = 2.0
 _LOG_SHOWN = 4000

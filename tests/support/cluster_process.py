@@ -24,7 +24,7 @@ from types import TracebackType
 from typing import Self
 
 READY_LINE = "ready to serve client requests"
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 15.0
 _POLL_S = 0.02
 _PORTS = range(20000, 32000)
