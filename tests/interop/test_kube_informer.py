@@ -22,7 +22,7 @@ def test_an_informer_of_ten_thousand_objects_misses_and_repeats_nothing(tmp_path
     with ClusterProcess(KVSTORED, 1) as store:
         endpoint = store.members[0].endpoint
         control = str(Path(sys.executable).parent / "kvstorectl")
-        compact = [control, "--endpoints", endpoint, "compact"]
+        compact = [control, "--endpoints", endpoint, "compaction"]
         with api_server(endpoint, tmp_path / "apiserver.log") as url:
             done = subprocess.run(
                 [PROGRAM, url, *compact],
