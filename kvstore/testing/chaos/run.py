@@ -175,6 +175,8 @@ class _Run:
         dice = random.Random(f"watches {self._plan.seed}")
         for number, step in enumerate(self._steps()):
             resting.wait(max(0.0, step.starts_s - self._elapsed_s()))
+            if self._elapsed_s() > self._plan.duration_s:
+                break  # the cluster took long to heal, and the time is up
             self._carry_out(step, resting)
             self._watches[number % len(self._watches)].move(
                 away_s=dice.choice(_AWAY_S), back=dice.choice(_BACK)
