@@ -64,7 +64,7 @@ sim: $(READY) ## Simulate clusters under faults: whole members, then engines alo
 
 sim-soak: $(READY) ## Simulate for MINUTES, from a seed that nobody has tried yet
 	@first=$$(date +%s)0000; half=$$(echo "$(MINUTES) 2" | awk '{print $$1 / $$2}'); \
-	$(BIN)/python -m tests.simulation.members --seeds $$first: --minutes $$half --jobs $(JOBS); \
+	$(BIN)/python -m tests.simulation.members --seeds $$first: --minutes $$half --jobs $(JOBS) && \
 	$(BIN)/python -m tests.simulation --seeds $$first: --minutes $$half --jobs $(JOBS)
 
 chaos: $(READY) ## Break real members for MINUTES=1 and judge them (SEED=n repeats, ETCD=1: a real etcd)

@@ -3,6 +3,7 @@
 import sys
 from functools import partial
 
+from tests.simulation import failed_seeds
 from tests.simulation.cluster import run_seed
 from tests.simulation.runner import Simulation, main
 
@@ -27,7 +28,13 @@ PROBES = (
     "fault: transfer",
 )
 
-SIMULATION = Simulation("tests.simulation", run_seed, partial(run_seed, is_traced=True), PROBES)
+SIMULATION = Simulation(
+    "tests.simulation",
+    run_seed,
+    partial(run_seed, is_traced=True),
+    PROBES,
+    failed_before=failed_seeds.ENGINES,
+)
 
 if __name__ == "__main__":
     sys.exit(main(SIMULATION))

@@ -3,6 +3,7 @@
 import sys
 from functools import partial
 
+from tests.simulation import failed_seeds
 from tests.simulation.members.cluster import run_seed
 from tests.simulation.runner import Simulation, main
 
@@ -48,7 +49,11 @@ PROBES = (
 )
 
 SIMULATION = Simulation(
-    "tests.simulation.members", run_seed, partial(run_seed, is_traced=True), PROBES
+    "tests.simulation.members",
+    run_seed,
+    partial(run_seed, is_traced=True),
+    PROBES,
+    failed_before=failed_seeds.MEMBERS,
 )
 
 if __name__ == "__main__":
