@@ -28,7 +28,7 @@ class Measurement:
     anonymous_mib: float
     """Memory of all members at the end that no file stands behind."""
     disk_bytes: float
-    """Written per operation, over all members, as the kernel accounts for it."""
+    """Written per operation, over all members, as the kernel accounts for it: in whole folios."""
 
 
 class Server:
