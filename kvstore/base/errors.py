@@ -441,10 +441,6 @@ class TransferTimedOut(OutcomeUnknown):
     message = "etcdserver: request timed out, leader transfer took too long"
 
 
-class LeaderChanged(OutcomeUnknown):
-    message = "etcdserver: leader changed"
-
-
 # --- MemberFailed ---------------------------------------------------------------------------------
 
 

@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from kvstore.base.errors import MemberFailed, MemberRemoved
+from kvstore.base.version import ETCD_VERSION
 from kvstore.server import flags
 from kvstore.server.config import ConfigurationRefused, LogConfig, ServerConfig, load
 from kvstore.server.logs import logging_to
 
-ETCD_VERSION = "3.6.12"
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 

@@ -37,6 +37,8 @@ _FAILURE = Struct("<cQ")
 _CHUNKS_UNDER_WAY_MAX = 8
 _FRAME_OVERHEAD_BYTES = 64
 _SILENCE_MAX_S = 30.0
+_SETTLING_S = 3.0
+"""A member that has taken all and still asks after this long has lost it: it is sent another."""
 _AGAIN_S = 0.05
 _FORMER_KEYSPACE_S = 60.0
 """Reads that began before a switch may take so long; then the former keyspace is closed."""
@@ -141,8 +143,10 @@ class Snapshots:
     # --- the leader's side
 
     def _wanted(self, to: MemberId) -> None:
-        if to in self._outgoing or not self._member.links.is_linked(to):
+        if not self._member.links.is_linked(to) or self._is_on_its_way(to):
             return
+        if to in self._outgoing:
+            self._end_outgoing(to)
         machine, config = self._member.machine, self._member.config
         txn = machine.backend.begin_read()
         head = head_of(txn, config.cluster_id, meta.membership(txn))
@@ -156,6 +160,15 @@ class Snapshots:
         )
         logger.info("sending a snapshot", extra={"to": f"{to:x}", "index": head.index})
         self._send_chunks(to, outgoing)
+
+    def _is_on_its_way(self, to: MemberId) -> bool:
+        """Whether a snapshot for `to` travels, or has just arrived and is being made durable."""
+        outgoing = self._outgoing.get(to)
+        if outgoing is None:
+            return False
+        if not outgoing.is_all_sent or outgoing.taken < outgoing.sent:
+            return True
+        return self._member.clock.monotonic() - outgoing.heard_at < _SETTLING_S
 
     def _send_chunks(self, to: MemberId, outgoing: _Outgoing) -> None:
         links = self._member.links

@@ -106,11 +106,6 @@ class Journal:
         """The entry that put the membership in force, or the base."""
         return self._memberships[-1][0]
 
-    @property
-    def bytes_held(self) -> int:
-        """Roughly what the entries take in memory."""
-        return self._ends[-1] - self._ends[0]
-
     def membership_at(self, index: LogIndex) -> Membership:
         """Return the membership in force once `index`, not below the base, is applied."""
         found = self._memberships[0][1]

@@ -1,6 +1,5 @@
 """Where a member listens for its peers: etcd's peer URLs."""
 
-from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -36,13 +35,3 @@ class PeerAddress(NamedTuple):
             return ip_address(self.host).is_loopback
         except ValueError:
             return False
-
-
-def exposed_without_tls(listen_urls: Iterable[str]) -> list[str]:
-    """Return the URLs at which anybody on the network could speak as a peer.
-
-    Peers are trusted with the whole state, so without mutual TLS a member listens on loopback only,
-    unless its operator says otherwise.
-    """
-    addresses = [(url, PeerAddress.of(url)) for url in listen_urls]
-    return [url for url, address in addresses if not address.is_tls and not address.is_loopback]

@@ -17,6 +17,7 @@ from kvstore.base.errors import (
     WrongDowngradeFormat,
 )
 from kvstore.base.ids import MemberId
+from kvstore.base.version import ETCD_VERSION
 from kvstore.member import Member
 from kvstore.member.defragmentation import Defragmentation
 from kvstore.mvcc import HashResult, HashSlices, ReadView
@@ -26,7 +27,7 @@ from kvstore.rpc.header import ResponseHeaders
 from kvstore.rpc.pipeline import Pipeline, decoded, malformed
 from kvstore.wire.pb import rpc_pb2
 
-SERVER_VERSION = "3.6.12"
+SERVER_VERSION = ETCD_VERSION
 CLUSTER_VERSION = "3.6"
 STORAGE_VERSION = "3.6.0"
 _TRANSFER_ELECTIONS = 3

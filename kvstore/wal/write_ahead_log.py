@@ -237,13 +237,6 @@ class WriteAheadLog:
         """Bytes between the oldest segment that is kept and the end."""
         return self._segments[-1].end - self._segments[0].start
 
-    @property
-    def room_bytes(self) -> int:
-        """Bytes that can be appended without asking the filesystem for space."""
-        segment = self._segments[-1]
-        room = segment.capacity - segment.used
-        return room + (self._limits.wal_segment_bytes if self._spare is not None else 0)
-
     def index_to_retain(self, bytes_max: int) -> int:
         """Return the lowest index to `release` so that at most `bytes_max` are retained.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import click
 from google.protobuf.message import Message
 
+from kvstore.base.version import ETCD_VERSION
 from kvstore.cli.ctl.failure import Exit, Stop
 from kvstore.cli.ctl.framework import GoCommand, GoGroup, session
 from kvstore.cli.ctl.go_text import duration, quoted, size
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 Reply = TypeVar("Reply", bound=Message)
 Result = TypeVar("Result")
 Reply_contra = TypeVar("Reply_contra", bound=Message, contravariant=True)
-VERSION = "3.6.12"
+VERSION = ETCD_VERSION
 API_VERSION = "3.6"
 
 

@@ -86,6 +86,18 @@ def test_a_transfer_to_a_member_that_restarts_begins_again() -> None:
     assert lab.value(follower, b"k0") == b"v" * 100
 
 
+def test_a_member_that_lost_what_it_had_taken_is_sent_another_soon() -> None:
+    lab, follower = lab_with_one_left_behind()
+    follower._disk_worker.held_until = lab.world.now + 60.0
+    lab.network.heal()
+    lab.elapse(1.0)
+    assert snapshots_of(lab) == 0, "it has all of it, and waits for its disk"
+    follower.kill()
+    follower.restart()
+    lab.elapse(6.0)
+    assert snapshots_of(lab) == 1
+
+
 def test_a_receiver_without_room_goes_on_and_takes_a_later_snapshot() -> None:
     lab, follower = lab_with_one_left_behind()
     follower.fill_disk()

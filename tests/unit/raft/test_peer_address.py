@@ -2,7 +2,7 @@
 
 import pytest
 
-from kvstore.raft.peer_address import PeerAddress, exposed_without_tls
+from kvstore.raft.peer_address import PeerAddress
 
 
 def test_a_url_names_a_host_and_a_port() -> None:
@@ -14,16 +14,3 @@ def test_a_url_names_a_host_and_a_port() -> None:
 def test_anything_else_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="is not http"):
         PeerAddress.of(url)
-
-
-def test_what_others_could_reach_without_tls_is_named() -> None:
-    urls = [
-        "http://127.0.0.1:1",
-        "http://localhost:2",
-        "http://[::1]:3",
-        "http://0.0.0.0:4",
-        "https://0.0.0.0:5",
-        "http://10.0.0.7:6",
-        "http://db.example:7",
-    ]
-    assert exposed_without_tls(urls) == [urls[3], urls[5], urls[6]]

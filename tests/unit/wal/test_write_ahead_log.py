@@ -410,9 +410,8 @@ def test_a_full_disk_refuses_the_spare_but_not_the_log(bench: Bench) -> None:
     append(wal, 1, 1)
     wal.sync()
     bench.disk.free_bytes = None
-    room = wal.room_bytes
     upkeep(wal)
-    assert wal.room_bytes == room + bench.limits.wal_segment_bytes
+    assert len(bench.blanks()) == 1
 
 
 def test_an_entry_larger_than_a_segment_gets_one_of_its_own_size(bench: Bench) -> None:
