@@ -78,10 +78,22 @@ def update_errors(
     return validation.update_errors(resource.gvk, new, old)
 
 
-def stored_form(resource: Resource, obj: JsonObject) -> JsonObject:
+def stored_form(call: Call, obj: JsonObject) -> JsonObject:
     """Return the object as it is stored: in the version that the kind is stored in."""
-    conversion = conversion_of(resource)
+    if isinstance(call.resource, CustomResource):
+        return obj | {"apiVersion": _stored_version(call, call.resource)}
+    conversion = conversion_of(call.resource)
     return obj if conversion is None else conversion.to_stored(obj)
+
+
+def _stored_version(call: Call, resource: CustomResource) -> str:
+    """Return the version that objects are stored in; one that is not served has no say here."""
+    if resource.is_stored:
+        return resource.api_version
+    place = (resource.group, resource.plural)
+    others = (one for one in call.services.resources if (one.group, one.plural) == place)
+    stored = (one for one in others if isinstance(one, CustomResource) and one.is_stored)
+    return next(stored, resource).api_version
 
 
 def served_form(resource: Resource, obj: JsonObject) -> JsonObject:

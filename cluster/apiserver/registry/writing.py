@@ -109,7 +109,7 @@ async def _insert(call: Call, obj: JsonObject) -> Written:
     await strategy.reserve(call, obj, None)
     try:
         revision = await services.store.create(
-            call.key, stored_bytes(rules.stored_form(resource, obj)), ttl_s=strategy.ttl_s
+            call.key, stored_bytes(rules.stored_form(call, obj)), ttl_s=strategy.ttl_s
         )
     except Exists:
         await strategy.release(call, obj, None)
@@ -241,7 +241,7 @@ async def _replace(
 ) -> Written | None:
     """Write `new` over `current`, or remove it; None: not sure yet that there is nothing to do."""
     services, strategy = call.services, strategy_of(call.resource)
-    new = rules.stored_form(call.resource, new)
+    new = rules.stored_form(call, new)
     new["metadata"].pop("resourceVersion", None)
     old = decode(current.value)
     if rules.is_same(new, old):

@@ -1,5 +1,6 @@
 """Several API servers over one store, and what the store has forgotten."""
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,6 +80,29 @@ def test_a_custom_resource_is_served_by_both_within_a_second_or_so(
             assert time.monotonic() < deadline, "the definition was never served"
     one.create(path, {"metadata": {"name": "w"}})
     assert two.get(f"{path}/w")["kind"] == "Widget"
+
+
+def test_a_custom_object_is_stored_in_one_version_and_served_in_each(
+    servers: tuple[KubeClient, KubeClient], endpoints: str
+) -> None:
+    one, _ = servers
+    definition = json.loads(
+        json.dumps(WIDGETS).replace("widget", "gauge").replace("Widget", "Gauge")
+    )
+    newer = definition["spec"]["versions"][0]
+    definition["spec"]["versions"].append(newer | {"name": "v1beta1", "storage": False})
+    one.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition)
+    paths = [f"/apis/example.com/{v}/namespaces/default/gauges" for v in ("v1", "v1beta1")]
+    deadline = time.monotonic() + 30
+    while one.request("GET", paths[1]).code != 200:
+        assert time.monotonic() < deadline, "the definition was never served"
+    made = one.create(paths[1], {"metadata": {"name": "g"}})
+    assert made["apiVersion"] == "example.com/v1beta1"
+    assert one.get(f"{paths[0]}/g")["apiVersion"] == "example.com/v1"
+    with Client(endpoints) as client:
+        stored = client.get("/registry/example.com/gauges/default/g")
+    assert stored is not None
+    assert json.loads(stored.value)["apiVersion"] == "example.com/v1"
 
 
 def test_what_was_compacted_away_is_said_to_have_expired(
