@@ -37,9 +37,9 @@ def body(target: Target) -> Told:
 
     for urls in ([], ["127.0.0.1:1"], ["http://127.0.0.1"], ["ftp://a:1"], ["http://a:1/path"]):
         ask("MemberAdd", rpc_pb2.MemberAddRequest(peerURLs=urls))
-    ask("MemberRemove", rpc_pb2.MemberRemoveRequest(ID=UNKNOWN))
     without_me("MemberRemove", rpc_pb2.MemberRemoveRequest(ID=me))
-    # What 3.5.1 refuses while it applies may wait there for its time-out: that is not compared.
+    # In 3.5.1 a change after one that was refused while it was applied waits for its time-out: only
+    # what is refused before that can be compared.
 
     def learner_of(answer: Message) -> str:
         assert isinstance(answer, rpc_pb2.MemberAddResponse)
@@ -50,9 +50,7 @@ def body(target: Target) -> Told:
     learner = rpc_pb2.MemberAddRequest(peerURLs=[URL], isLearner=True)
     added = ask("MemberAdd", learner, learner_of)
     assert isinstance(added, rpc_pb2.MemberAddResponse)
-    ask("MemberAdd", rpc_pb2.MemberAddRequest(peerURLs=["http://127.0.0.1:8"], isLearner=True))
     without_me("MoveLeader", rpc_pb2.MoveLeaderRequest(targetID=added.member.ID))
-    without_me("MemberRemove", rpc_pb2.MemberRemoveRequest(ID=added.member.ID))
     without_me("MemberRemove", rpc_pb2.MemberRemoveRequest(ID=added.member.ID))
     ask("MoveLeader", rpc_pb2.MoveLeaderRequest(targetID=UNKNOWN))
     without_me("MoveLeader", rpc_pb2.MoveLeaderRequest(targetID=me))
