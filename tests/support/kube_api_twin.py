@@ -231,6 +231,8 @@ class ApiTwin:
     def _change(self, ref: Ref, old: JsonObject, new: JsonObject, subresource: str) -> JsonObject:
         if subresource == "status":
             new = {**old, "status": new.get("status", {})}
+        elif subresource == "finalize":
+            new = {**old, "spec": new["spec"]}
         elif ref.resource.has_status and "status" in old:
             new = {**new, "status": old["status"]}
         kept = {name: old["metadata"][name] for name in ("uid", "creationTimestamp")}
@@ -323,6 +325,7 @@ def _is_done(value: JsonObject) -> bool:
     return (
         bool(metadata.get("deletionTimestamp"))
         and not metadata.get("finalizers")
+        and not member(value, "spec", "finalizers")  # a namespace's
         and not metadata.get("deletionGracePeriodSeconds")
     )
 
