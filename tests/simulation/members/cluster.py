@@ -19,7 +19,7 @@ from tests.simulation.members.oracle import Oracle
 from tests.simulation.members.profile import Profile
 from tests.simulation.members.records import Fate, Operation, Records
 from tests.simulation.members.watchers import WatchClient
-from tests.simulation.outcome import Outcome, run
+from tests.simulation.outcome import Outcome, Violation, run
 from tests.support.sim_network import SimNetwork
 from tests.support.watch_world import ListHistory
 from tests.support.world import World
@@ -99,7 +99,14 @@ class Cluster:
 
     def converge(self) -> None:
         """Heal everything, and hold all records against what happened."""
-        self._heal_and_settle()
+        try:
+            self._heal_and_settle()
+        except Violation:
+            self._judge()  # what clients have seen says more exactly what is broken, if it does
+            raise
+        self._judge()
+
+    def _judge(self) -> None:
         judge(self.records, self.oracle, drift=self.profile.drift)
         history = ListHistory()
         for revision in range(2, self.oracle.last_revision + 1):
