@@ -30,6 +30,8 @@ class Config:
     store_certificate: Path | None = None
     store_key: Path | None = None
     service_account_key: Path | None = None
+    kubelet: TlsFiles | None = None
+    """Who the server is to kubelets; their certificates have to be of `client_ca`."""
     issuer: str = "https://kubernetes.default.svc.cluster.local"
     service_range: str = "10.96.0.0/12"
     compact_every_s: float = 300.0
@@ -45,4 +47,6 @@ class Config:
             found.append("without TLS nobody can be told apart: give certificates, or --insecure")
         if (self.store_certificate is None) != (self.store_key is None):
             found.append("the store's client certificate and its key go together")
+        if self.kubelet is not None and self.kubelet.client_ca is None:
+            found.append("the certificate for kubelets needs the authority of theirs beside it")
         return found

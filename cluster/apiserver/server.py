@@ -19,7 +19,7 @@ from cluster.apiserver.answers import answer_error, not_found_text
 from cluster.apiserver.authentication import Authenticator
 from cluster.apiserver.authorization import Rbac, action_of, denied
 from cluster.apiserver.bodies import BODY_BYTES_MAX
-from cluster.apiserver.config import Config
+from cluster.apiserver.config import Config, TlsFiles
 from cluster.apiserver.custom import CustomResources
 from cluster.apiserver.documents import Documents
 from cluster.apiserver.objects_api import Asked
@@ -75,6 +75,8 @@ class ApiServer:
             root=config.root,
             service_network=IPv4Network(config.service_range),
         )
+        if config.kubelet is not None:
+            self.services.kubelet_tls = _kubelet_tls(config.kubelet)
         if config.service_account_key is not None:
             self.services.signer = TokenSigner(
                 config.service_account_key.read_bytes(), issuer=config.issuer, clock=self._clock
@@ -219,4 +221,10 @@ def _ssl_context(config: Config) -> ssl.SSLContext | None:
     if config.tls.client_ca is not None:
         context.load_verify_locations(config.tls.client_ca)
         context.verify_mode = ssl.CERT_OPTIONAL
+    return context
+
+
+def _kubelet_tls(files: TlsFiles) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=files.client_ca)
+    context.load_cert_chain(files.certificate, files.key)
     return context

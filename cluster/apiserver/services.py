@@ -1,5 +1,6 @@
 """What all requests share: the store, the cache, time and chance, the resources that are served."""
 
+import ssl
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -68,6 +69,8 @@ class Services:
     plugins: list[Plugin] = field(default_factory=list)
     signer: TokenSigner | None = None
     """Makes the tokens of service accounts, if there is a key for it."""
+    kubelet_tls: ssl.SSLContext | None = None
+    """How kubelets are met; None: without TLS."""
     service_network: IPv4Network = field(default_factory=lambda: IPv4Network("10.96.0.0/12"))
 
     def prefix(self, resource: Resource, namespace: str = "") -> str:

@@ -6,6 +6,7 @@ from http import HTTPStatus
 from aiohttp import web
 
 from cluster.apiserver.answers import answer_object
+from cluster.apiserver.node_logs import logs
 from cluster.apiserver.objects_api import Asked, Handler, patched, read_patch
 from cluster.apiserver.registry import binding, eviction, patching, scaling, tokens, writing
 from cluster.apiserver.registry.reading import get
@@ -172,6 +173,7 @@ async def _create_token(asked: Asked) -> web.StreamResponse:
 
 
 _HANDLERS: Mapping[tuple[str, str], Handler] = {
+    ("log", "get"): logs,
     ("status", "get"): _get_object,
     ("status", "update"): _update_status,
     ("status", "patch"): _patch_status,

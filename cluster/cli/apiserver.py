@@ -27,6 +27,9 @@ _file = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--tls-private-key-file", type=_file, help="The key of that certificate.")
 @click.option("--client-ca-file", type=_file, help="Whose certificates make users.")
 @click.option("--service-account-key-file", type=_file, help="The key that signs tokens.")
+@click.option("--kubelet-certificate-authority", type=_file, help="Who vouches for kubelets.")
+@click.option("--kubelet-client-certificate", type=_file, help="Who we are to kubelets.")
+@click.option("--kubelet-client-key", type=_file, help="The key of that certificate.")
 @click.option("--service-cluster-ip-range", default="10.96.0.0/12", show_default=True)
 @click.option("--insecure", is_flag=True, help="No TLS; everybody may do everything.")
 def apiserver(  # noqa: PLR0913  a flag each
@@ -42,6 +45,9 @@ def apiserver(  # noqa: PLR0913  a flag each
     tls_private_key_file: Path | None,
     client_ca_file: Path | None,
     service_account_key_file: Path | None,
+    kubelet_certificate_authority: Path | None,
+    kubelet_client_certificate: Path | None,
+    kubelet_client_key: Path | None,
     service_cluster_ip_range: str,
     insecure: bool,
 ) -> None:
@@ -56,6 +62,13 @@ def apiserver(  # noqa: PLR0913  a flag each
         tls = TlsFiles(
             certificate=tls_cert_file, key=tls_private_key_file, client_ca=client_ca_file
         )
+    kubelet = None
+    if kubelet_client_certificate is not None and kubelet_client_key is not None:
+        kubelet = TlsFiles(
+            certificate=kubelet_client_certificate,
+            key=kubelet_client_key,
+            client_ca=kubelet_certificate_authority,
+        )
     config = Config(
         host=host,
         port=port,
@@ -66,6 +79,7 @@ def apiserver(  # noqa: PLR0913  a flag each
         store_certificate=etcd_certfile,
         store_key=etcd_keyfile,
         service_account_key=service_account_key_file,
+        kubelet=kubelet,
         service_range=service_cluster_ip_range,
         is_open=insecure,
     )

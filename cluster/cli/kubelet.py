@@ -6,7 +6,13 @@ from pathlib import Path
 
 import click
 
-from cluster.cli.component import connection, kubeconfig_option, run_component, with_informers
+from cluster.cli.component import (
+    connection,
+    file_option,
+    kubeconfig_option,
+    run_component,
+    with_informers,
+)
 from cluster.informer.environment import Environment
 from cluster.informer.informers import SharedInformers
 from cluster.kubelet.images import Images
@@ -14,6 +20,7 @@ from cluster.kubelet.kubelet import Kubelet
 from cluster.kubelet.node import NodeConfig, NodeKeeper
 from cluster.kubelet.preparation import NodePreparation
 from cluster.kubelet.process_runtime import ProcessRuntime, can_mount
+from cluster.kubelet.server import KubeletServer, ServingFiles
 
 
 @click.command(epilog="Example: `kvstore kube kubelet --node-name n1 --root-dir /tmp/n1`")
@@ -29,6 +36,9 @@ from cluster.kubelet.process_runtime import ProcessRuntime, can_mount
     show_default=True,
     help="Addresses for pods: on one machine without privileges, of the loopback range.",
 )
+@click.option("--tls-cert-file", type=file_option, help="The certificate of its server.")
+@click.option("--tls-private-key-file", type=file_option, help="The key of that certificate.")
+@click.option("--client-ca-file", type=file_option, help="Whose certificates get in.")
 def kubelet(  # noqa: PLR0913 - a flag each
     *,
     kubeconfig: Path | None,
@@ -38,12 +48,24 @@ def kubelet(  # noqa: PLR0913 - a flag each
     address: str,
     port: int,
     pod_cidr: str,
+    tls_cert_file: Path | None,
+    tls_private_key_file: Path | None,
+    client_ca_file: Path | None,
 ) -> None:
     """Run the pods that are bound to this node as processes of this machine.
 
     Which program stands behind an image name: see docs/control_plane.md. A container listens at its
     pod's own address, which is in the variable that it asks for by `fieldRef: status.podIP`.
     """
+    files = None
+    if (
+        tls_cert_file is not None
+        and tls_private_key_file is not None
+        and client_ca_file is not None
+    ):
+        files = ServingFiles(tls_cert_file, tls_private_key_file, client_ca_file)
+    elif (tls_cert_file, tls_private_key_file, client_ca_file) != (None, None, None):
+        raise click.UsageError("the server's certificate, key and client CA go together")
     root_dir.mkdir(parents=True, exist_ok=True)
     config = NodeConfig(
         name=node_name, address=address, port=port, directory=root_dir, pod_cidr=pod_cidr
@@ -62,9 +84,16 @@ def kubelet(  # noqa: PLR0913 - a flag each
             can_mount=can_mount(),
         )
         component = Kubelet(environment, runtime, preparation, config)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(keeper.run())
-            await with_informers(informers, component.run)
+        server = KubeletServer(
+            component, runtime, environment.clock, address=address, port=port, files=files
+        )
+        await server.start()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(keeper.run())
+                await with_informers(informers, component.run)
+        finally:
+            await server.stop()
 
     run_component(
         "kubelet",
@@ -73,3 +102,13 @@ def kubelet(  # noqa: PLR0913 - a flag each
         fields={"pods": f"spec.nodeName={node_name}"},
         host=node_name,
     )
+
+
+def _serving_files(
+    certificate: Path | None, key: Path | None, client_ca: Path | None
+) -> ServingFiles | None:
+    if certificate is not None and key is not None and client_ca is not None:
+        return ServingFiles(certificate, key, client_ca)
+    if (certificate, key, client_ca) != (None, None, None):
+        raise click.UsageError("the server's certificate, key and client CA go together")
+    return None

@@ -54,6 +54,10 @@ def plan(place: Place) -> Plan:
             client=authority.user("kubernetes-admin", ["system:masters"]),
         )
         kubeconfig.write(path, access.document())
+    for_kubelets = pki.keep(
+        place.directory / DIRECTORY / "apiserver-kubelet-client",
+        lambda: authority.user("kube-apiserver-kubelet-client", ["system:masters"]),
+    )
     return Plan(
         name="kube",
         command=(
@@ -73,6 +77,9 @@ def plan(place: Place) -> Plan:
             f"--tls-cert-file={files.server}",
             f"--tls-private-key-file={files.server_key}",
             f"--client-ca-file={files.ca}",
+            f"--kubelet-certificate-authority={files.ca}",
+            f"--kubelet-client-certificate={for_kubelets.certificate}",
+            f"--kubelet-client-key={for_kubelets.key}",
             f"--service-account-key-file={files.signing_key}",
             f"--service-cluster-ip-range={addresses.service_range(place.base_port)}",
         ),

@@ -1,6 +1,7 @@
 """`kvstore local up --kube --nodes N`: the control plane, and a kubelet and a proxy a node."""
 
 import sys
+from functools import partial
 from pathlib import Path
 
 from cluster.launcher import addresses, companion, kubeconfig, pki
@@ -24,6 +25,8 @@ def plan(place: Place) -> Plan:
     }
     for node in addresses.nodes(place.base_port, count):
         users[node.name] = (f"system:node:{node.name}", ["system:nodes"])
+        names = [node.address, node.name]
+        pki.keep(_serving(directory, node.name), partial(authority.server, names))
     for component, (user, groups) in users.items():
         path = kubeconfig_of(directory, component)
         if not path.exists():
@@ -58,6 +61,10 @@ def node_directory(directory: Path, name: str) -> Path:
     return directory / name
 
 
+def _serving(directory: Path, name: str) -> Path:
+    return directory / f"{name}-serving"
+
+
 def programs(directory: Path, base_port: int, count: int) -> list[Program]:
     """Return every process of the control plane and the nodes, in the order of their start."""
 
@@ -81,6 +88,9 @@ def programs(directory: Path, base_port: int, count: int) -> list[Program]:
                 f"--images-dir={directory / 'images'}",
                 f"--address={node.address}",
                 f"--pod-cidr={node.pod_cidr}",
+                f"--tls-cert-file={_serving(directory, node.name)}.crt",
+                f"--tls-private-key-file={_serving(directory, node.name)}.key",
+                f"--client-ca-file={pki.Files(directory).ca}",
             ),
             program(
                 f"proxy-{node.name}",

@@ -4,7 +4,7 @@ Certificates are of elliptic curves, which are made in no time; tokens are signe
 that is what every client of tokens reads.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -194,3 +194,21 @@ def _key_pem(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> bytes:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class KeptPair:
+    """The files of a certificate and its key."""
+
+    certificate: Path
+    key: Path
+
+
+def keep(stem: Path, make: Callable[[], Pair]) -> KeptPair:
+    """Return the files `STEM.crt` and `STEM.key`; they are made if one is missing."""
+    kept = KeptPair(stem.with_name(f"{stem.name}.crt"), stem.with_name(f"{stem.name}.key"))
+    if not (kept.certificate.exists() and kept.key.exists()):
+        pair = make()
+        _write(kept.certificate, pair.certificate)
+        _write(kept.key, pair.key)
+    return kept

@@ -159,6 +159,7 @@ def test_pods_run_are_reached_by_their_service_and_replaced(directory: Path) -> 
         assert set(spread) == ready_pods(kubectl)
         assert min(spread.values()) >= 5, spread
 
+    _what_a_container_says_can_be_read(kubectl, directory)
     _a_killed_container_runs_again(kubectl, pods[0])
     _a_killed_kubelet_finds_its_pods(kubectl, directory)
     before = ready_pods(kubectl)
@@ -175,6 +176,26 @@ def _answers_at_all(url: str) -> bool:
         return bool(answers(url, 1))
     except OSError:
         return False
+
+
+def _what_a_container_says_can_be_read(kubectl: Kubectl, directory: Path) -> None:
+    command = ["sh", "-c", "for i in 1 2 3; do echo line $i; sleep 0.3; done"]
+    talker = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "talker"},
+        "spec": {
+            "restartPolicy": "Never",
+            "containers": [{"name": "c", "image": "busybox", "command": command}],
+        },
+    }
+    (directory / "talker.json").write_text(json.dumps(talker))
+    kubectl("apply", "-f", str(directory / "talker.json"))
+    until("it has begun", lambda: kubectl.run("logs", "talker").returncode == 0)
+    assert kubectl("logs", "-f", "talker") == "line 1\nline 2\nline 3\n"
+    assert kubectl("logs", "talker", "--tail=1") == "line 3\n"
+    assert kubectl.run("logs", "talker", "-p").returncode == 1
+    kubectl("delete", "pod", "talker")
 
 
 def _processes_of(pod: Any) -> list[int]:
