@@ -162,6 +162,11 @@ class HashChainMember:
         return self.engine.role is Role.LEADER
 
     @property
+    def backlog(self) -> int:
+        """How many entries are not committed."""
+        return self.engine.last_index - self.engine.commit_index
+
+    @property
     def applied_index(self) -> LogIndex:
         return self.state.index
 
