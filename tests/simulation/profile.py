@@ -50,7 +50,7 @@ class Profile:
             election_s=heartbeat * dice.choice((5, 5, 10)),
             tick_s=heartbeat * dice.choice((0.5, 1.0, 1.0, 1.0)),
             turn_s=dice.choice((0.0002, 0.005, 0.02)),
-            delay_s=dice.choice(((0.0002, 0.002), (0.001, 0.02), (0.001, heartbeat))),
+            delay_s=dice.choice(((0.0002, 0.002), (0.001, 0.02), (0.001, heartbeat / 4))),
             leftovers=dice.choice((0.0, 0.5, 1.0)),
             unordered=unordered,
             drift=dice.choice((0.0, 0.05, 0.3)),
