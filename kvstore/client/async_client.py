@@ -1,6 +1,6 @@
 """The client for asyncio."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -78,6 +78,14 @@ class AsyncClient:
     async def exchange(self, call: Call[Reply, Result]) -> Reply:
         """Return the protobuf reply to one of `kvstore.client.calls`."""
         return await self._connection.exchange(call, self._timeout_s)
+
+    async def snapshot(self) -> AsyncIterator[tuple[bytes, str]]:
+        """Yield a backup in pieces, each with the version of the member's storage.
+
+        It comes from one endpoint, and is whole only if no error ends it.
+        """
+        async for message in self._connection.snapshot():
+            yield message.blob, message.version
 
     # --- keys ---
 

@@ -1,7 +1,7 @@
 """The connections of an asyncio client: one grpcio channel per endpoint."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import TypeVar
 
 import grpc
@@ -20,6 +20,8 @@ from kvstore.client.channel import (
     status_of,
 )
 from kvstore.client.endpoints import Attempts, Endpoint, Rotation, Tls
+from kvstore.client.errors import error_of
+from kvstore.wire.pb import rpc_pb2
 
 Reply = TypeVar("Reply", bound=Message)
 Result = TypeVar("Result")
@@ -101,6 +103,27 @@ class AsyncConnection:
             call = calls.authenticate(*self._credentials)
             self._token = call.decode(await self.send(call, endpoint, self.timing.timeout_s))
         return (("token", self._token),)
+
+    async def snapshot(self) -> AsyncIterator[rpc_pb2.SnapshotResponse]:
+        """Yield the messages of a backup from one endpoint; there is no other try.
+
+        Raises:
+            RpcError: it ended too early.
+        """
+        endpoint = self.rotation.current
+        stream: grpc.aio.UnaryStreamMultiCallable[
+            rpc_pb2.SnapshotRequest, rpc_pb2.SnapshotResponse
+        ] = self.channel(endpoint).unary_stream(
+            "/etcdserverpb.Maintenance/Snapshot",
+            rpc_pb2.SnapshotRequest.SerializeToString,
+            rpc_pb2.SnapshotResponse.FromString,
+        )
+        metadata = await self.metadata(endpoint)
+        try:
+            async for message in stream(rpc_pb2.SnapshotRequest(), metadata=metadata):
+                yield message
+        except grpc.RpcError as failure:
+            raise error_of(*status_of(failure), is_write=False) from failure
 
     def forget_token(self) -> None:
         """Authenticate again before the next call."""

@@ -40,13 +40,13 @@ def add(cluster: ClusterProcess, newcomer: MemberProcess, *, is_learner: bool = 
 
 
 def until_healthy(cluster: ClusterProcess, rpc: str, request: Message, asked: int = 0) -> Outcome:
-    """Call until the answer is another than `unhealthy cluster`: so it is in the first 5 s."""
+    """Call until the cluster is settled: `unhealthy cluster` it says in the first 5 s."""
     calls = target(cluster)
     outcomes: list[Outcome] = []
 
     def is_healthy() -> bool:
         outcomes.append(calls.call(rpc, request, asked))
-        return "unhealthy" not in outcomes[-1].text
+        return not any(word in outcomes[-1].text for word in ("unhealthy", "leader changed"))
 
     wait_until(is_healthy, STEP_S, f"{rpc}: the cluster stays unhealthy", poll_s=0.2)
     calls.close()
@@ -60,9 +60,7 @@ def remove(cluster: ClusterProcess, member_id: int, asked: int = 0) -> None:
 
 
 def members(cluster: ClusterProcess) -> dict[int, rpc_pb2.Member]:
-    calls = target(cluster)
-    outcome = calls.call("MemberList", rpc_pb2.MemberListRequest(linearizable=True))
-    calls.close()
+    outcome = until_healthy(cluster, "MemberList", rpc_pb2.MemberListRequest(linearizable=True))
     assert isinstance(outcome.response, rpc_pb2.MemberListResponse), outcome
     return {member.ID: member for member in outcome.response.members}
 

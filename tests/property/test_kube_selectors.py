@@ -75,4 +75,7 @@ def test_the_canonical_text_of_a_quantity_is_read_back_and_is_its_own_canonical_
     quantity = Quantity(nano, family)
     again = parse_quantity(str(quantity))
     assert again == quantity
-    assert str(again) == str(quantity)
+    assert str(parse_quantity(str(again))) == str(again)
+    # A binary amount that is no multiple of 1024 has no suffix, and is read back as a decimal one.
+    if family is not Family.BINARY or str(quantity).endswith("i"):
+        assert str(again) == str(quantity)

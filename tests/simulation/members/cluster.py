@@ -35,8 +35,13 @@ _FINAL_KEYS = (b"k/0", b"k/1", b"k/2")
 
 def run_seed(seed: int, *, is_traced: bool = False) -> Outcome:
     """Run one seed to its end, or to the first broken guarantee."""
-    logging.getLogger("kvstore").setLevel(logging.CRITICAL + 1)
-    return run(seed, Cluster(seed, is_traced=is_traced), is_traced=is_traced)
+    logger = logging.getLogger("kvstore")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        return run(seed, Cluster(seed, is_traced=is_traced), is_traced=is_traced)
+    finally:
+        logger.setLevel(level)  # other tests of this process read what is logged
 
 
 class Cluster:
