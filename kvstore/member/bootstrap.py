@@ -9,7 +9,7 @@ What is found on disk wins over what the operator said about the cluster.
 
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kvstore.apply import StateMachine, meta
@@ -23,7 +23,7 @@ from kvstore.member.ports import Keyspaces
 from kvstore.raft.consensus import Entry, EntryKind, Membership
 from kvstore.raft.journal import FIRST_INDEX, Applied, Journal
 from kvstore.raft.membership import decode_membership, encode_membership
-from kvstore.wal import Disk, RealDisk, Recovered, WalIdentity, WriteAheadLog
+from kvstore.wal import Disk, RealDisk, WalIdentity, WriteAheadLog
 
 logger = logging.getLogger(__name__)
 
@@ -124,18 +124,13 @@ def open_member(  # noqa: PLR0913 - two places, one identity, and the doors
     """
     wal_identity = WalIdentity(identity.cluster_id, identity.member_id)
 
-    def open_wal() -> tuple[WriteAheadLog, Recovered]:
-        return WriteAheadLog.open(
-            wal_directory, disk=disk, limits=limits, identity=wal_identity, entropy=entropy
-        )
-
-    wal, recovered = open_wal()
+    wal, recovered = WriteAheadLog.open(
+        wal_directory, disk=disk, limits=limits, identity=wal_identity, entropy=entropy
+    )
     if recovered.is_new or recovered.base.index == 0:
         _refuse_orphans(keyspaces)
-        wal.append_reset(FIRST_INDEX, 0, encode_membership(founders), _FIRST_GENERATION)
-        wal.sync()
-        wal.close()
-        wal, recovered = open_wal()
+        begun = Journal.begin_new(wal, founders, generation=_FIRST_GENERATION)
+        recovered = replace(begun, failure=recovered.failure, notes=recovered.notes)
     for note in recovered.notes:
         logger.warning("recovered the write-ahead log", extra={"note": note})
     journal = Journal(wal, recovered)

@@ -25,7 +25,6 @@ from typing import NamedTuple
 
 from kvstore.backend.backend import SLICE, Reader, WriteTxn
 from kvstore.backend.schema import KEYS, Tree
-from kvstore.mvcc.key_value import key_of
 
 LIVE, TOMBSTONE, DIRECTORY = 0, 1, 2
 """The kinds of a record: its first byte."""
@@ -187,15 +186,6 @@ def address(txn: Reader, key: bytes) -> bytes:
     place = find_place(txn, key)
     assert place is not None, "the address of a key that is not stored"
     return _LONG + place.key
-
-
-def key_at(txn: Reader, key_address: bytes) -> bytes:
-    """Return the key that `address` named."""
-    if key_address[:1] == _SHORT:
-        return key_address[1:]
-    head = txn.get(Tree.LONG_KEYS, key_address[1:])
-    assert head is not None, "the address of a key that is not stored"
-    return key_of(head[HEAD_BYTES:])
 
 
 def _next_directory(txn: Reader) -> int:

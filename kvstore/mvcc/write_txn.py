@@ -176,24 +176,12 @@ class KeyspaceWriter:
         return point_read(self._txn, key)
 
     def range(self, query: RangeQuery) -> RangeResult:
-        """Execute a range; a revision above 0 has passed `check_range_revision`."""
+        """Execute a range, at a revision that the caller has checked."""
         return run_range(self._txn, query, self.revision)
 
     def range_slices(self, query: RangeQuery) -> RangeSlices:
         """Execute a range in slices; no write may come in between."""
         return range_slices(self._txn, query, self.revision)
-
-    def check_range_revision(self, revision: int) -> None:
-        """Check the revision of a range inside a transaction, before its first write.
-
-        Raises:
-            Compacted, FutureRevision: it cannot be read. As in etcd, a negative one is compacted,
-                unless the store never was.
-        """
-        if revision > self.revision:
-            raise FutureRevision
-        if revision != 0 and revision < self.compact_revision:
-            raise Compacted(self.compact_revision)
 
     def compact(self, revision: int) -> None:
         """Make all below `revision` unreadable from now on; `Store.removal` frees its space.

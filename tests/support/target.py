@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 from kvstore.wire.pb import rpc_pb2
 
 RPC_TIMEOUT_S = 20.0
+LEADER_CHANGED = "etcdserver: leader changed"
 _CHANNEL_OPTIONS = (
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
@@ -251,7 +252,12 @@ class Target:
 
     def barrier(self, member: int) -> int:
         """Wait until `member` has applied all that was answered so far; return its revision."""
-        outcome = self.call("Range", rpc_pb2.RangeRequest(key=b"\0", count_only=True), member)
+        deadline = time.monotonic() + RPC_TIMEOUT_S
+        while True:
+            outcome = self.call("Range", rpc_pb2.RangeRequest(key=b"\0", count_only=True), member)
+            # An election may fall into a long run: what it interrupts here only reads.
+            if outcome.text != LEADER_CHANGED or time.monotonic() > deadline:
+                break
         assert isinstance(outcome.response, rpc_pb2.RangeResponse), outcome
         return outcome.response.header.revision
 

@@ -50,65 +50,6 @@ class MemberAttributes(_message.Message):
 Global___MemberAttributes: _TypeAlias = MemberAttributes  # noqa: Y015
 
 @_typing.final
-class Membership(_message.Message):
-    """Who belongs to the cluster, as of one log entry."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    VOTERS_FIELD_NUMBER: _builtins.int
-    LEARNERS_FIELD_NUMBER: _builtins.int
-    REMOVED_FIELD_NUMBER: _builtins.int
-    PEER_URLS_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def voters(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
-    @_builtins.property
-    def learners(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
-    @_builtins.property
-    def removed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Ids that may never come back."""
-
-    @_builtins.property
-    def peer_urls(self) -> _containers.RepeatedCompositeFieldContainer[Global___PeerUrls]: ...
-    def __init__(
-        self,
-        *,
-        voters: _abc.Iterable[_builtins.int] | None = ...,
-        learners: _abc.Iterable[_builtins.int] | None = ...,
-        removed: _abc.Iterable[_builtins.int] | None = ...,
-        peer_urls: _abc.Iterable[Global___PeerUrls] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["learners", b"learners", "peer_urls", b"peer_urls", "removed", b"removed", "voters", b"voters"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Membership: _TypeAlias = Membership  # noqa: Y015
-
-@_typing.final
-class PeerUrls(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    MEMBER_FIELD_NUMBER: _builtins.int
-    URLS_FIELD_NUMBER: _builtins.int
-    member: _builtins.int
-    @_builtins.property
-    def urls(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
-    def __init__(
-        self,
-        *,
-        member: _builtins.int = ...,
-        urls: _abc.Iterable[_builtins.str] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["member", b"member", "urls", b"urls"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___PeerUrls: _TypeAlias = PeerUrls  # noqa: Y015
-
-@_typing.final
 class AssignToken(_message.Message):
     """A simple token for a user whose password has been checked."""
 

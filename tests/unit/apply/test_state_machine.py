@@ -163,17 +163,18 @@ def test_a_transaction_that_would_fail_half_way_writes_nothing(applying: Applyin
     assert applying.machine.store.revision == 1
 
 
+@pytest.mark.parametrize("revision", [2, -5])
 def test_a_range_of_a_compacted_revision_inside_a_transaction_is_refused_before_its_writes(
-    applying: Applying,
+    applying: Applying, revision: int
 ) -> None:
-    """etcd #18667: members must not take different branches over it."""
+    """etcd #18667: no two members may take different branches. A negative one is compacted."""
     for number in range(5):
         applying.put(b"k", b"%d" % number)
     applying.apply((OperationKind.COMPACT, rpc_pb2.CompactionRequest(revision=4)))
     request = rpc_pb2.TxnRequest(
         success=[
             rpc_pb2.RequestOp(request_put=rpc_pb2.PutRequest(key=b"new", value=b"1")),
-            rpc_pb2.RequestOp(request_range=rpc_pb2.RangeRequest(key=b"k", revision=2)),
+            rpc_pb2.RequestOp(request_range=rpc_pb2.RangeRequest(key=b"k", revision=revision)),
         ]
     )
 

@@ -1,9 +1,6 @@
 """Puts, deletes and the revisions they take."""
 
-import pytest
-
 from kvstore.backend.schema import Tree
-from kvstore.base.errors import Compacted, FutureRevision
 from kvstore.base.key_range import KeyRange
 from kvstore.mvcc.event import Event
 from kvstore.mvcc.key_value import KeyValue, decode_key_value
@@ -118,20 +115,6 @@ def test_a_delete_of_thousands_of_keys_comes_in_slices(keyspace: Keyspace) -> No
     assert max(len(some) for some in slices) <= 512
     assert [p.key for some in slices for p in some] == [b"%05d" % n for n in range(100, 1900)]
     assert len(keyspace.keys()) == 200
-
-
-def test_ranges_in_a_transaction_are_checked_as_etcd_does(keyspace: Keyspace) -> None:
-    keyspace.put(b"k")
-    with keyspace.request() as writer:
-        writer.check_range_revision(0)
-        writer.check_range_revision(2)
-        with pytest.raises(FutureRevision):
-            writer.check_range_revision(3)
-        writer.compact(2)
-        with pytest.raises(Compacted):
-            writer.check_range_revision(1)
-        with pytest.raises(Compacted):
-            writer.check_range_revision(-5)
 
 
 def test_a_short_key_and_its_long_kin_live_side_by_side(keyspace: Keyspace) -> None:
