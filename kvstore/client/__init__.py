@@ -25,12 +25,14 @@ it over grpcio. Read it in that order.
 """
 
 from kvstore.base.errors import (
+    AuthenticationFailed,
     Compacted,
     FutureRevision,
     KeyNotFound,
     LeaseExists,
     LeaseNotFound,
     OutcomeUnknown,
+    PermissionDenied,
     RequestRefused,
     RpcError,
     TooManyRequests,
@@ -41,7 +43,7 @@ from kvstore.client.async_lease import AsyncLease
 from kvstore.client.async_watch import AsyncWatch
 from kvstore.client.channel import Timing
 from kvstore.client.endpoints import Tls
-from kvstore.client.errors import AuthenticationFailed, PermissionDenied, WatchCanceled
+from kvstore.client.errors import WatchCanceled
 from kvstore.client.keys import EVERYTHING, Keys, Text, between, from_key, prefix
 from kvstore.client.operations import (
     Comparison,

@@ -20,7 +20,7 @@ from kvstore.client.channel import (
     status_of,
 )
 from kvstore.client.endpoints import Attempts, Endpoint, Rotation, Tls
-from kvstore.client.errors import error_of
+from kvstore.client.errors import authentication_is_off, error_of
 from kvstore.wire.pb import rpc_pb2
 
 Reply = TypeVar("Reply", bound=Message)
@@ -43,6 +43,8 @@ class AsyncConnection:
         self.timing = timing
         self.rotation = Rotation([Endpoint.parse(e, tls=tls is not None) for e in endpoints])
         self._tls = tls or Tls()
+        if not self._tls.verifies:
+            raise ValueError("the asyncio client verifies every server")
         self._credentials = credentials
         self._token: str | None = None
         self._channels: dict[Endpoint, grpc.aio.Channel] = {}
@@ -101,7 +103,12 @@ class AsyncConnection:
             return ()
         if self._token is None:
             call = calls.authenticate(*self._credentials)
-            self._token = call.decode(await self.send(call, endpoint, self.timing.timeout_s))
+            try:
+                self._token = call.decode(await self.send(call, endpoint, self.timing.timeout_s))
+            except grpc.RpcError as failure:
+                if not authentication_is_off(status_of(failure)[1]):
+                    raise
+                return ()
         return (("token", self._token),)
 
     async def snapshot(self) -> AsyncIterator[rpc_pb2.SnapshotResponse]:

@@ -30,6 +30,8 @@ class Tls:
     key: bytes | None = None
     server_name: str | None = None
     """The name to find in the server's certificate, if it is not the endpoint's host."""
+    verifies: bool = True
+    """False: take every server at its word (`kvstore.client.unverified`); blocking client only."""
 
     @classmethod
     def from_files(
@@ -39,6 +41,7 @@ class Tls:
         certificate: Path | str | None = None,
         key: Path | str | None = None,
         server_name: str | None = None,
+        verifies: bool = True,
     ) -> Self:
         """Read the PEM files now."""
         return cls(
@@ -46,6 +49,7 @@ class Tls:
             certificate=Path(certificate).read_bytes() if certificate else None,
             key=Path(key).read_bytes() if key else None,
             server_name=server_name,
+            verifies=verifies,
         )
 
 

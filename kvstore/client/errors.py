@@ -55,21 +55,6 @@ class WatchCanceled(KvstoreError):
         self.reason = reason
 
 
-class PermissionDenied(RequestRefused):
-    code = Code.PERMISSION_DENIED
-    message = "etcdserver: permission denied"
-
-
-class AuthenticationFailed(RequestRefused):
-    code = Code.INVALID_ARGUMENT
-    message = "etcdserver: authentication failed, invalid user ID or password"
-
-
-class MemberNotFound(RequestRefused):
-    code = Code.NOT_FOUND
-    message = "etcdserver: member not found"
-
-
 _NEVER_SENT = (
     "failed to connect to all addresses",
     "there is no address available",
@@ -118,6 +103,11 @@ def was_never_sent(code: Code, text: str) -> bool:
 def token_is_stale(text: str) -> bool:
     """Whether authenticating again, and repeating the refused call, may help."""
     return text.startswith(_STALE_TOKEN)
+
+
+def authentication_is_off(text: str) -> bool:
+    """Whether a login was refused because the cluster asks nobody who he is: go on without one."""
+    return text == errors.AuthNotEnabled.message
 
 
 def error_of(code: Code, text: str, *, is_write: bool) -> RpcError:

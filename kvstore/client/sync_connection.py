@@ -19,7 +19,8 @@ from kvstore.client.channel import (
     status_of,
 )
 from kvstore.client.endpoints import Attempts, Endpoint, Rotation, Tls
-from kvstore.client.errors import error_of
+from kvstore.client.errors import authentication_is_off, error_of
+from kvstore.client.unverified import UnverifiedRelay
 from kvstore.wire.pb import rpc_pb2
 
 Reply = TypeVar("Reply", bound=Message)
@@ -45,6 +46,7 @@ class Connection:
         self._credentials = credentials
         self._token: str | None = None
         self._channels: dict[Endpoint, grpc.Channel] = {}
+        self._relays: list[UnverifiedRelay] = []
         self._lock = threading.Lock()
         self._closed = threading.Event()
 
@@ -118,7 +120,12 @@ class Connection:
             return ()
         if self._token is None:
             call = calls.authenticate(*self._credentials)
-            self._token = call.decode(self.send(call, endpoint, self.timing.timeout_s))
+            try:
+                self._token = call.decode(self.send(call, endpoint, self.timing.timeout_s))
+            except grpc.RpcError as failure:
+                if not authentication_is_off(status_of(failure)[1]):
+                    raise
+                return ()
         return (("token", self._token),)
 
     def forget_token(self) -> None:
@@ -130,12 +137,21 @@ class Connection:
         with self._lock:
             if endpoint not in self._channels:
                 options = channel_options(self.timing, self._tls)
+                reached = self._reached(endpoint)
                 self._channels[endpoint] = (
-                    grpc.secure_channel(endpoint.target, channel_credentials(self._tls), options)
-                    if endpoint.is_tls
-                    else grpc.insecure_channel(endpoint.target, options)
+                    grpc.secure_channel(reached.target, channel_credentials(self._tls), options)
+                    if reached.is_tls
+                    else grpc.insecure_channel(reached.target, options)
                 )
             return self._channels[endpoint]
+
+    def _reached(self, endpoint: Endpoint) -> Endpoint:
+        """Return where grpcio is to connect to: a relay, if the server is not to be verified."""
+        if not endpoint.is_tls or self._tls.verifies:
+            return endpoint
+        relay = UnverifiedRelay(endpoint, self._tls)
+        self._relays.append(relay)
+        return relay.endpoint
 
     def pause(self, seconds: float) -> None:
         """Wait, unless the client is being closed."""
@@ -148,3 +164,6 @@ class Connection:
             for channel in self._channels.values():
                 channel.close()
             self._channels.clear()
+            for relay in self._relays:
+                relay.close()
+            self._relays.clear()

@@ -19,6 +19,20 @@ class AutoCompactionConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CorruptionConfig:
+    """How members look whether their data are the same."""
+
+    at_start: bool = False
+    """Whether a member compares itself with the others before it serves clients."""
+    interval_s: float = 0.0
+    """Between two comparisons of everything; 0 for none."""
+    compares_compactions: bool = False
+    """Whether what is left at a compaction is compared."""
+    compaction_interval_s: float = 60.0
+    """Between two looks whether there was a compaction."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MemberConfig:
     """One member's identity and pace."""
 
@@ -33,6 +47,7 @@ class MemberConfig:
     """Whether changes of the members that could cost the quorum are refused."""
     learners_max: int = 1
     auto_compaction: AutoCompactionConfig = field(default_factory=AutoCompactionConfig)
+    corruption: CorruptionConfig = field(default_factory=CorruptionConfig)
     limits: Limits = field(default_factory=Limits)
 
     @property

@@ -12,6 +12,7 @@ from kvstore.base.key_range import KeyRange
 from kvstore.member.auto_compaction import AutoCompaction
 from kvstore.member.bootstrap import OpenedMember
 from kvstore.member.config import MemberConfig
+from kvstore.member.corruption import CorruptionCheck
 from kvstore.member.defragmentation import Defragmentation
 from kvstore.member.guarded import GuardedWorker, run_guarded
 from kvstore.member.housekeeping import Housekeeping
@@ -102,6 +103,7 @@ class Node:
         self.keeper = LeaseKeeper(member)
         self.reconfiguration = Reconfiguration(member)
         self._auto_compaction = AutoCompaction(member, config.auto_compaction)
+        self.corruption = CorruptionCheck(member, config.corruption)
         self.housekeeping = Housekeeping(member, opened.wal, opened.journal, worker)
         self._snapshots = Snapshots(
             member, opened.keyspaces, opened.applied.generation, self.housekeeping, worker
@@ -144,6 +146,7 @@ class Node:
         self.housekeeping.tick()
         self._auto_compaction.tick()
         self._snapshots.tick()
+        self.corruption.tick()
 
     def _watchers_fell_behind(self) -> None:
         if not self._is_catching_up:

@@ -34,6 +34,7 @@ class Channel(IntEnum):
     LEASE = 2
     SNAPSHOT = 3
     CLUSTER = 4
+    HASH = 5
     CONTROL = 255
 
 
@@ -156,6 +157,7 @@ class PeerSession:
             Channel.FORWARD: limits.forwarded_bytes_max,
             Channel.LEASE: 4 * MIB,
             Channel.CLUSTER: 4 * MIB,
+            Channel.HASH: MIB,
             Channel.SNAPSHOT: 4 * limits.peer_frame_bytes_max,
         }
         self._queues = {channel: _Queue() for channel in self._queue_bytes_max}

@@ -156,6 +156,8 @@ class HttpRequest:
     body: bytes
     client_name: str = ""
     """The common name of the client's verified certificate; empty without one."""
+    is_secure: bool = False
+    """Whether it came over TLS."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,9 +13,9 @@ from typing import Literal
 
 from kvstore.base.limits import GIB, KIB, Limits
 from kvstore.base.urls import Url, cluster_urls, url_texts
-from kvstore.member.config import AutoCompactionConfig
+from kvstore.member.config import AutoCompactionConfig, CorruptionConfig
 from kvstore.raft.timing import RaftTiming
-from kvstore.server import flags
+from kvstore.server import feature_gates, flags
 from kvstore.server.auth_settings import AuthSettings
 from kvstore.server.config_file import read_config_file
 from kvstore.server.tls import TlsFiles, TlsRules, client_context, server_context
@@ -56,6 +56,8 @@ class ListenConfig:
     """Whether the JSON gateway is served."""
     cors: tuple[str, ...] = ("*",)
     """Origins whose pages may use the HTTP side."""
+    host_whitelist: tuple[str, ...] = ("*",)
+    """Host names that HTTP requests without TLS may bear."""
     client_tls: TlsFiles = field(default_factory=TlsFiles)
     peer_tls: TlsFiles = field(default_factory=TlsFiles)
     tls_rules: TlsRules = field(default_factory=TlsRules)
@@ -75,8 +77,8 @@ class ListenConfig:
             if url.scheme in ("http", "https") and not url.has_bindable_host
         ]
         found += [
-            f"listening on {url}: {url.scheme} is not supported yet"
-            for url in (*self.peer_urls, *self.served_urls)
+            f"listening on {url}: peers are reached over TCP only"
+            for url in self.peer_urls
             if url.scheme not in ("http", "https")
         ]
         found += self.tls_rules.problems()
@@ -120,7 +122,7 @@ def _tls_problems(urls: Sequence[Url], files: TlsFiles) -> list[str]:
             f"cannot listen on TLS for {url.host}:{url.port}: "
             "KeyFile and CertFile are not presented"
             for url in urls
-            if url.scheme == "https"
+            if url.scheme in ("https", "unixs")
         ]
     if bool(files.client_certificate) != bool(files.client_key):
         found.append(
@@ -219,6 +221,11 @@ class ServerConfig:
     watch_progress_interval_s: float = 600.0
     """Between two progress notices to an idle watcher that asked for them."""
     auto_compaction: AutoCompactionConfig = field(default_factory=AutoCompactionConfig)
+    corruption: CorruptionConfig = field(default_factory=CorruptionConfig)
+    features: Mapping[str, bool] = field(default_factory=lambda: feature_gates.DEFAULTS)
+    """etcd's feature gates, and whether each is on."""
+    measures_rpcs: bool = False
+    """Whether the metrics hold the time of every rpc."""
     notes: tuple[str, ...] = ()
     """What the operator said that has no effect; logged at the start."""
 
@@ -310,15 +317,20 @@ def load(arguments: Sequence[str], environment: Mapping[str, str]) -> ServerConf
     except ValueError as error:
         problems.append(f"error setting up initial cluster: {error}")
         members = {}
-    config = _config(values, members, (*ignored, *_notes(values, environment)))
-    problems += config.problems()
+    features, gate_problems, gate_notes = feature_gates.features_of(values)
+    notes = (*ignored, *_notes(values, environment), *gate_notes)
+    config = _config(values, members, features, notes)
+    problems += [*gate_problems, *config.problems()]
     if problems:
         raise ConfigurationRefused(problems)
     return config
 
 
 def _config(
-    values: flags.FlagValues, members: Mapping[str, tuple[Url, ...]], notes: tuple[str, ...]
+    values: flags.FlagValues,
+    members: Mapping[str, tuple[Url, ...]],
+    features: Mapping[str, bool],
+    notes: tuple[str, ...],
 ) -> ServerConfig:
     name = values.text("name")
     wal_dir = values.text("wal-dir")
@@ -338,6 +350,7 @@ def _config(
             metrics_urls=values.urls_or_none("listen-metrics-urls"),
             has_gateway=values.boolean("enable-grpc-gateway"),
             cors=values.names("cors"),
+            host_whitelist=values.names("host-whitelist"),
             client_tls=TlsFiles(
                 certificate=values.text("cert-file"),
                 key=values.text("key-file"),
@@ -396,6 +409,14 @@ def _config(
         ),
         watch_progress_interval_s=values.duration_s("watch-progress-notify-interval"),
         auto_compaction=_auto_compaction(values),
+        corruption=CorruptionConfig(
+            at_start=features["InitialCorruptCheck"],
+            interval_s=values.duration_s("corrupt-check-time"),
+            compares_compactions=features["CompactHashCheck"],
+            compaction_interval_s=values.duration_s("compact-hash-check-time"),
+        ),
+        features=features,
+        measures_rpcs=values.text("metrics") == "extensive",
         notes=notes,
     )
 

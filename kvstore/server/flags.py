@@ -105,6 +105,12 @@ def _compaction_mode(text: str) -> str:
     return text
 
 
+def _metrics(text: str) -> str:
+    if text not in {"basic", "extensive"}:
+        raise ValueError(f'invalid value "{text}"')
+    return text
+
+
 def _cluster_state(text: str) -> str:
     if text not in ("new", "existing"):
         raise ValueError("invalid value")
@@ -142,6 +148,13 @@ def _noted(
     )
 
 
+_TRACING: tuple[tuple[str, str, Callable[[str], object]], ...] = (
+    ("enable-distributed-tracing", "false", boolean),
+    ("distributed-tracing-address", "localhost:4317", str),
+    ("distributed-tracing-service-name", "etcd", str),
+    ("distributed-tracing-instance-id", "", str),
+    ("distributed-tracing-sampling-rate", "0", integer),
+)
 _GROUPS: dict[str, tuple[Flag, ...]] = {
     "Member": (
         Flag("name", "default", "Human-readable name for this member."),
@@ -154,6 +167,7 @@ _GROUPS: dict[str, tuple[Flag, ...]] = {
         Flag("listen-metrics-urls", "", "More URLs for metrics and health alone.", _urls),
         Flag("enable-grpc-gateway", "true", "Serve every rpc as JSON over HTTP.", boolean),
         Flag("cors", "*", "Origins whose pages may use HTTP, comma-separated."),
+        Flag("host-whitelist", "*", "Host names of HTTP requests without TLS, comma-separated."),
         Flag(
             "peer-insecure-bind",
             "false",
@@ -190,6 +204,42 @@ _GROUPS: dict[str, tuple[Flag, ...]] = {
             "Time between two progress notices to an idle watcher.",
             duration_s,
             aliases=("experimental-watch-progress-notify-interval",),
+        ),
+        Flag(
+            "corrupt-check-time",
+            "0s",
+            "Time between two comparisons of all members' data (0: none).",
+            duration_s,
+            aliases=("experimental-corrupt-check-time",),
+        ),
+        Flag(
+            "compact-hash-check-time",
+            "1m",
+            "Time between two comparisons of what compactions left (feature CompactHashCheck).",
+            duration_s,
+            aliases=("experimental-compact-hash-check-time",),
+        ),
+        Flag(
+            "feature-gates",
+            "",
+            "Features to switch on or off: A=true,B=false; AllAlpha and AllBeta name groups.",
+        ),
+        *(
+            Flag(f"experimental-{name}", default, "Older flag of a feature gate.", boolean)
+            for name, default in (
+                ("initial-corrupt-check", "false"),
+                ("compact-hash-check-enabled", "false"),
+                ("enable-lease-checkpoint", "false"),
+                ("enable-lease-checkpoint-persist", "false"),
+                ("stop-grpc-service-on-defrag", "false"),
+                ("txn-mode-write-with-shared-buffer", "true"),
+            )
+        ),
+        Flag(
+            "metrics",
+            "basic",
+            "'extensive' measures the time of every rpc as well.",
+            _metrics,
         ),
         Flag("auto-compaction-mode", "periodic", "'periodic', or 'revision'.", _compaction_mode),
         Flag(
@@ -262,6 +312,7 @@ _GROUPS: dict[str, tuple[Flag, ...]] = {
             "false",
             "Peers may dial from addresses that their certificates do not name.",
             boolean,
+            aliases=("experimental-peer-skip-client-san-verification",),
         ),
         Flag("self-signed-cert-validity", "1", "Years for which those are valid.", natural),
         Flag("cipher-suites", "", "Of TLS 1.2, in Go's names, comma-separated."),
@@ -289,19 +340,15 @@ _GROUPS: dict[str, tuple[Flag, ...]] = {
         _later("discovery-srv-name", "", "discovery by DNS"),
         _later("discovery-endpoints", "", "discovery service"),
         _later("discovery-token", "", "discovery service"),
-        _later("host-whitelist", "*", "host names of HTTP requests"),
-        _later("corrupt-check-time", "0s", "comparing members", duration_s),
-        _later("enable-pprof", "false", "profiling", boolean),
-        _later("feature-gates", "", "feature gates"),
+        *(
+            _later(f"discovery-{name}", "", "discovery service")
+            for name in ("proxy", "cacert", "cert", "key", "user", "password")
+        ),
         _later("enable-log-rotation", "false", "rotation of the log file", boolean),
-        _later("enable-distributed-tracing", "false", "tracing", boolean),
-        _later("experimental-initial-corrupt-check", "false", "comparing members", boolean),
-        _later("experimental-enable-lease-checkpoint", "false", "lease checkpoints", boolean),
     ),
     "Accepted without effect": (
         _noted("pre-vote", "true", boolean),
         _noted("initial-election-tick-advance", "true", boolean),
-        _noted("metrics", "basic"),
         _noted("max-snapshots", "5", natural),
         _noted("max-wals", "5", natural),
         _noted("unsafe-no-fsync", "false", boolean),
@@ -313,8 +360,24 @@ _GROUPS: dict[str, tuple[Flag, ...]] = {
         _noted("socket-reuse-address", "false", boolean),
         _noted("raft-read-timeout", "5s", duration_s),
         _noted("raft-write-timeout", "5s", duration_s),
-        _noted("downgrade-check-time", "5s", duration_s),
-        _noted("compact-hash-check-time", "1m", duration_s),
+        _noted("downgrade-check-time", "5s", duration_s, ("experimental-downgrade-check-time",)),
+        _noted("enable-pprof", "false", boolean),
+        _noted("discovery-fallback", "exit"),
+        _noted("discovery-insecure-transport", "true", boolean),
+        _noted("discovery-insecure-skip-tls-verify", "false", boolean),
+        *(
+            _noted(f"discovery-{name}", default, duration_s)
+            for name, default in (
+                ("dial-timeout", "2s"),
+                ("request-timeout", "5s"),
+                ("keepalive-time", "2s"),
+                ("keepalive-timeout", "6s"),
+            )
+        ),
+        *(
+            _noted(name, default, check, (f"experimental-{name}",))
+            for name, default, check in _TRACING
+        ),
         _noted(
             "compaction-sleep-interval",
             "10ms",
@@ -330,10 +393,14 @@ _GROUPS: dict[str, tuple[Flag, ...]] = {
             duration_s,
             ("experimental-warning-unary-request-duration",),
         ),
-        _noted("bootstrap-defrag-threshold-megabytes", "0", natural),
+        _noted(
+            "bootstrap-defrag-threshold-megabytes",
+            "0",
+            natural,
+            ("experimental-bootstrap-defrag-threshold-megabytes",),
+        ),
         _noted("log-rotation-config-json", ""),
         _noted("v2-deprecation", "gone"),
-        _noted("experimental-txn-mode-write-with-shared-buffer", "true", boolean),
     ),
 }
 

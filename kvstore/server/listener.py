@@ -26,6 +26,7 @@ from kvstore.rpc.call import (
     Method,
     UnaryMethod,
 )
+from kvstore.server.shared_port import SharedPort, listening_sockets
 from kvstore.server.tls import name_of
 from kvstore.wire.grpc.calls import StreamRoute, UnaryRoute
 from kvstore.wire.grpc.dispatch import Dispatcher, Routes
@@ -101,6 +102,7 @@ class Listener:
         self._connections: set[Connection] = set()
         self._to_flush: list[Connection] = []
         self._servers: list[asyncio.Server] = []
+        self._shared_ports: list[SharedPort] = []
         self._loop = asyncio.get_running_loop()
         self._is_closing = False
         self._is_empty = asyncio.Event()
@@ -127,6 +129,19 @@ class Listener:
         name = server.sockets[0].getsockname()
         return name[0], name[1]
 
+    def listen_shared(self, host: str, port: int, *, tls: ssl.SSLContext) -> None:
+        """Serve on a TCP address, to clients with TLS and without.
+
+        Raises:
+            OSError: the address cannot be bound.
+        """
+        context = _with_alpn(tls)
+        assert context is not None
+        for one in listening_sockets(host, port):
+            timeout_s = self.limits.handshake_timeout_s
+            shared = SharedPort(one, self._protocol, context, handshake_timeout_s=timeout_s)
+            self._shared_ports.append(shared)
+
     async def listen_unix(self, path: Path, *, tls: ssl.SSLContext | None = None) -> None:
         """Serve on a unix socket."""
         server = await self._loop.create_unix_server(
@@ -139,6 +154,8 @@ class Listener:
         self._is_closing = True
         for server in self._servers:
             server.close()
+        for shared in self._shared_ports:
+            shared.close()
         for connection in list(self._connections):
             connection.begin_shutdown()
         round_timer = self._loop.call_later(min(SHUTDOWN_ROUND_S, grace_s), self._finish_shutdown)
@@ -209,6 +226,7 @@ class Listener:
                 headers=request.headers,
                 body=request.body,
                 client_name=request.client_name,
+                is_secure=request.is_secure,
             ),
             _HttpExchange(respond),
         )
@@ -250,6 +268,7 @@ class Connection(asyncio.Protocol):
         self._is_flushing = False
         self._client_name = ""
         """In its verified certificate."""
+        self._is_secure = False
 
     # --- asyncio.Protocol
 
@@ -377,6 +396,7 @@ class Connection(asyncio.Protocol):
 
     def _secured(self, tls: ssl.SSLObject) -> None:
         """Begin after a handshake: who the client may be, and what it speaks."""
+        self._is_secure = True
         certificate = tls.getpeercert()
         if not self._listener.admits(certificate):
             logger.warning("refused a client for the names in its certificate")
@@ -414,6 +434,7 @@ class Connection(asyncio.Protocol):
                 header_bytes_max=self._limits.header_list_bytes_max,
                 wake=self._wake,
                 client_name=self._client_name,
+                is_secure=self._is_secure,
             )
         self._first_bytes = b""
         self._listener.bytes_received -= len(data)  # counted again by the call below
@@ -428,6 +449,7 @@ class Connection(asyncio.Protocol):
             now=self._clock.monotonic(),
         )
         self._http2.sender.client_name = self._client_name
+        self._http2.sender.is_secure = self._is_secure
 
     def _wake(self) -> None:
         if not self._is_flushing:

@@ -13,6 +13,7 @@ import signal
 import ssl
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
 
 from kvstore.apply import Outcome, Reply, attributes_operation
 from kvstore.apply.command import OperationKind
@@ -40,6 +41,7 @@ from kvstore.rpc.cross_origin import CrossOrigin
 from kvstore.rpc.gateway import Gateway
 from kvstore.rpc.header import ResponseHeaders
 from kvstore.rpc.health_checks import HealthChecks
+from kvstore.rpc.host_whitelist import HostWhitelist
 from kvstore.rpc.http import HttpRoutes
 from kvstore.server.config import ConfigurationRefused, ServerConfig
 from kvstore.server.joining import joined
@@ -64,6 +66,8 @@ _YOUNG_OBJECTS = 100_000
 _GENERATIONS_RATIO = 50
 _BIRTH_BITS = 63
 _SHUTDOWN_GRACE_S = 3.0
+_FIRST_REVISION = 1
+"""Of a keyspace that nobody has written to."""
 
 
 async def run(config: ServerConfig) -> None:
@@ -103,6 +107,7 @@ class Server:
         self._clock = SystemClock()
         self._entropy = SystemEntropy()
         self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._peer_came = asyncio.Event()
         self._scheduler = LoopScheduler(self._loop)
         self._log_worker = ThreadWorker(self._loop, "wal")
         self._disk_worker = ThreadWorker(self._loop, "disk")
@@ -153,6 +158,7 @@ class Server:
                 strict_reconfiguration=config.cluster.is_strict,
                 learners_max=config.cluster.learners_max,
                 auto_compaction=config.auto_compaction,
+                corruption=config.corruption,
                 limits=config.limits,
             ),
             opened,
@@ -198,7 +204,11 @@ class Server:
             auth=config.auth,
             auth_worker=GuardedWorker(self._auth_worker, self._member),
         )
-        await self._listen(self._services)
+        self._node.start()
+        self._tick_due = self._clock.monotonic()
+        self._tick()
+        if not config.corruption.at_start:
+            await self._listen(self._services)
 
     async def _listen(self, services: Services) -> None:
         config, member = self._config, self._member
@@ -216,8 +226,8 @@ class Server:
             lambda: variables(member),
             gateway if config.listen.has_gateway else None,
         )
-        client_http = CrossOrigin(http.handle, config.listen.cors)
         listen = config.listen
+        client_http = HostWhitelist(CrossOrigin(http.handle, listen.cors), listen.host_whitelist)
         if listen.client_http_urls:
             # HTTP has ports of its own: what is not gRPC is not known on the others.
             nobody = HttpRoutes.refuse
@@ -227,9 +237,6 @@ class Server:
             await self._serve_at(services.methods, client_http, listen.client_urls)
         await self._serve_at({}, http.handle_probe, listen.metrics_urls)
         self._closers.append(services.gate.stop)
-        self._node.start()
-        self._tick_due = self._clock.monotonic()
-        self._tick()
         self._publish()
 
     async def _serve_at(
@@ -250,9 +257,17 @@ class Server:
         )
         self._listeners.append(listener)
         self._closers.append(lambda: listener.close(grace_s=_SHUTDOWN_GRACE_S))
+        schemes: dict[tuple[str, int], set[str]] = {}
         for url in urls:
-            context = self._tls.client_port if url.scheme == "https" else None
-            await listener.listen(url.host, url.port, tls=context)
+            schemes.setdefault((url.host, url.port), set()).add(url.scheme)
+        for (host, port), found in schemes.items():
+            secure = self._tls.client_port if found & {"https", "unixs"} else None
+            if found <= {"unix", "unixs"}:
+                await listener.listen_unix(Path(host), tls=secure)
+            elif secure is not None and "http" in found:
+                listener.listen_shared(host, port, tls=secure)
+            else:
+                await listener.listen(host, port, tls=secure)
 
     async def serve(self) -> None:
         """Run until a signal asks for the end or the member fails."""
@@ -262,12 +277,36 @@ class Server:
             async with asyncio.TaskGroup() as tasks:
                 listen_urls = url_texts(self._config.listen.peer_urls)
                 peers = tasks.create_task(self._transport.run(listen_urls))
+                if self._config.corruption.at_start:
+                    await self._compare_with_others()
+                    await self._listen(self._services)
                 await self._ended
                 await self._hand_over()
                 peers.cancel()
         except ExceptionGroup as group:
             # One task at a time can fail here: its own exception says more than the group.
             raise group.exceptions[0] from None
+
+    async def _compare_with_others(self) -> None:
+        """Look whether this member's data are those of the others, before anybody is served.
+
+        Raises:
+            MemberFailed: they are not.
+        """
+        member = self._member
+        if member.machine.store.revision <= _FIRST_REVISION:
+            return
+        others = member.consensus.membership.members - {member.id}
+        with contextlib.suppress(TimeoutError):  # whoever is not there says nothing
+            async with asyncio.timeout(2 * member.config.election_timeout_s):
+                while not all(map(member.links.is_linked, others)):
+                    self._peer_came.clear()
+                    await self._peer_came.wait()
+        compared: asyncio.Future[bool] = self._loop.create_future()
+        self._node.corruption.check_itself(compared.set_result)
+        await asyncio.wait((compared, self._ended), return_when=asyncio.FIRST_COMPLETED)
+        if compared.done() and not compared.result():
+            raise MemberFailed(f"{member.id:016x} found data inconsistency with peers")
 
     async def close(self) -> None:
         """Let go of everything."""
@@ -331,6 +370,7 @@ class Server:
     def peer_connected(self, member: MemberId) -> None:
         """Tell the member."""
         self._member.peer_connected(member)
+        self._peer_came.set()
 
     def peer_disconnected(self, member: MemberId) -> None:
         """Tell the member."""

@@ -30,7 +30,7 @@ class Http1Connection:
     close.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what the shell knows of the client, and where to go with it
         self,
         serve: ServePlain,
         *,
@@ -38,6 +38,7 @@ class Http1Connection:
         header_bytes_max: int,
         wake: Callable[[], None],
         client_name: str = "",
+        is_secure: bool = False,
     ) -> None:
         """`client_name`: the common name of the client's verified certificate."""
         self.is_closing = False
@@ -55,6 +56,7 @@ class Http1Connection:
         self._is_reading = False
         self._is_draining = False
         self._client_name = client_name
+        self._is_secure = is_secure
         self._exchange: _Exchange | None = None
         """The request that is being served."""
         self.is_writable = True
@@ -154,6 +156,7 @@ class Http1Connection:
                 headers,
                 bytes(self._body),
                 self._client_name,
+                self._is_secure,
             )
             self._body.clear()
             self._is_serving = True

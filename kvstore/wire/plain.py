@@ -13,6 +13,8 @@ class PlainRequest(NamedTuple):
     body: bytes
     client_name: str = ""
     """The common name of the client's verified certificate; empty without one."""
+    is_secure: bool = False
+    """Whether it came over TLS."""
 
 
 class PlainResponse(NamedTuple):

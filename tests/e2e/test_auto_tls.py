@@ -1,6 +1,8 @@
 """Members that make their own certificates."""
 
 import ssl
+import subprocess
+import sys
 import urllib.request
 from pathlib import Path
 
@@ -9,6 +11,15 @@ import pytest
 from tests.support.cluster_process import KVSTORED, READY_LINE, MemberProcess, Place, free_ports
 
 pytestmark = pytest.mark.slow
+
+
+def _put(endpoint: str, *flags: str) -> str:
+    command = [sys.executable, "-m", "kvstore.cli.control", f"--endpoints=https://{endpoint}"]
+    options = ["--insecure-transport=false", "--command-timeout=2s", *flags]
+    run = subprocess.run(
+        [*command, *options, "put", "k", "v"], capture_output=True, text=True, check=False
+    )
+    return run.stdout or run.stderr
 
 
 def test_members_with_automatic_tls_find_each_other_and_serve(tmp_path: Path) -> None:
@@ -45,6 +56,8 @@ def test_members_with_automatic_tls_find_each_other_and_serve(tmp_path: Path) ->
                 f"https://{member.endpoint}/health", context=context, timeout=10
             ) as answer:
                 assert b'"health":"true"' in answer.read()
+        assert _put(members[0].endpoint, "--insecure-skip-tls-verify") == "OK\n"
+        assert "context deadline exceeded" in _put(members[0].endpoint), "nobody signed it"
     finally:
         for member in members:
             if member.is_running:

@@ -12,7 +12,9 @@ from kvstore.cli.ctl.framework import GoGroup
 _COMMANDS = {
     "alarm": "cluster:alarm",
     "auth": "users:auth",
+    "check": "checks:check",
     "compaction": "keys:compaction",
+    "completion": "completions:completion",
     "defrag": "maintenance:defrag",
     "del": "keys:delete",
     "downgrade": "maintenance:downgrade",
@@ -21,6 +23,7 @@ _COMMANDS = {
     "get": "keys:get",
     "lease": "leases:lease",
     "lock": "locks:lock",
+    "make-mirror": "mirrors:make_mirror",
     "member": "members:member",
     "move-leader": "maintenance:move_leader",
     "put": "keys:put",

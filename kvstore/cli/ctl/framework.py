@@ -28,7 +28,7 @@ def global_options() -> list[click.Parameter]:
         for name, (default, text) in STRINGS.items()
     ]
     booleans = [
-        click.Option([f"--{name}"], is_flag=True, help=text, expose_value=False, callback=_remember)
+        click.Option([f"--{name}/--no-{name}"], help=text, expose_value=False, callback=_remember)
         for name, (_, text) in BOOLEANS.items()
     ]
     return [*strings, *booleans]
@@ -47,7 +47,7 @@ class GoCommand(click.Command):
 
 
 class GoGroup(click.Group):
-    """A group of `GoCommand`s that takes the global flags too."""
+    """A group of `GoCommand`s that takes the global flags too; a name's beginning will do."""
 
     command_class = GoCommand
     group_class = type
@@ -59,6 +59,15 @@ class GoGroup(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse, after the flags with a written truth value were turned into click's form."""
         return super().parse_args(ctx, list(_without_truth_values(args, _flags(self))))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command by its name, or by the beginning that only one has."""
+        begun = [name for name in self.list_commands(ctx) if name.startswith(args[0])]
+        if args[0] not in begun and len(begun) == 1:
+            args = [begun[0], *args[1:]]
+        return super().resolve_command(ctx, args)
 
 
 def _flags(command: click.Command) -> dict[str, str | None]:

@@ -5,7 +5,7 @@ import getpass
 import signal
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypedDict, TypeVar
 
 from google.protobuf.message import Message
 
@@ -14,11 +14,23 @@ from kvstore.cli.ctl.failure import Exit, Stop
 from kvstore.cli.ctl.settings import FORMATS, Settings
 
 if TYPE_CHECKING:
-    from kvstore.client import Client
+    from collections.abc import Sequence
+
+    from kvstore.client import Client, Timing, Tls
     from kvstore.client.calls import Call
 
 Reply = TypeVar("Reply", bound=Message)
 Result = TypeVar("Result")
+
+
+class ClientArguments(TypedDict):
+    """What both kinds of client are made with."""
+
+    endpoints: "Sequence[str]"
+    tls: "Tls | None"
+    user: str | None
+    password: str
+    timing: "Timing"
 
 
 class Session:
@@ -32,28 +44,9 @@ class Session:
     @contextlib.contextmanager
     def client(self, *endpoints: str) -> "Iterator[Client]":
         """Give a client of all endpoints, or of those named; its errors end the command."""
-        from kvstore.client import Client, Timing, Tls
+        from kvstore.client import Client
 
-        settings = self.settings
-        password = settings.password
-        if settings.user and not password:
-            password = _prompted()
-        tls = Tls.from_files(
-            ca=settings.ca_file, certificate=settings.certificate_file, key=settings.key_file
-        )
-        with Client(
-            endpoints or settings.endpoints,
-            tls=tls if settings.is_tls else None,
-            user=settings.user or None,
-            password=password,
-            timing=Timing(
-                timeout_s=settings.command_timeout_s,
-                connect_timeout_s=settings.dial_timeout_s,
-                # grpc-go does not probe more often either, whatever it is told.
-                keepalive_time_s=max(settings.keepalive_time_s, 10.0),
-                keepalive_timeout_s=settings.keepalive_timeout_s,
-            ),
-        ) as client:
+        with Client(**self.client_arguments(*endpoints)) as client:
             try:
                 yield client
             except RpcError as error:
@@ -61,6 +54,34 @@ class Session:
                 is_login = error.message == AuthenticationFailed.message
                 code = Exit.BAD_CONNECTION if is_login else Exit.ERROR
                 raise Stop(code, text_of(error)) from error
+
+    def client_arguments(self, *endpoints: str) -> "ClientArguments":
+        """Return what a client of all endpoints, or of those named, is made with."""
+        from kvstore.client import Timing, Tls
+
+        settings = self.settings
+        password = settings.password
+        if settings.user and not password:
+            password = prompted("Password: ")
+        tls = Tls.from_files(
+            ca=settings.ca_file,
+            certificate=settings.certificate_file,
+            key=settings.key_file,
+            verifies=not settings.skips_verification,
+        )
+        return {
+            "endpoints": endpoints or settings.endpoints,
+            "tls": tls if settings.is_tls else None,
+            "user": settings.user or None,
+            "password": password,
+            "timing": Timing(
+                timeout_s=settings.command_timeout_s,
+                connect_timeout_s=settings.dial_timeout_s,
+                # grpc-go does not probe more often either, whatever it is told.
+                keepalive_time_s=max(settings.keepalive_time_s, 10.0),
+                keepalive_timeout_s=settings.keepalive_timeout_s,
+            ),
+        }
 
     def exchange(self, call: "Call[Reply, Result]", *endpoints: str) -> Reply:
         """Return the reply to one call."""
@@ -92,11 +113,11 @@ class Session:
         sys.stdout.flush()
 
 
-def _prompted() -> str:
+def prompted(question: str) -> str:
     """Ask for the password; an interrupt first gives the terminal its echo back."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        return getpass.getpass("Password: ")
+        return getpass.getpass(question)
     finally:
         signal.signal(signal.SIGINT, before)
 

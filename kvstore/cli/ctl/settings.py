@@ -2,6 +2,7 @@
 
 import json
 import os
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,12 +25,17 @@ STRINGS = {
     "key": ("", "identify secure client using this TLS key file"),
     "user": ("", "username[:password] for authentication (prompt if password is not supplied)"),
     "password": ("", "password for authentication (then --user has none)"),
+    "discovery-srv": ("", "domain with SRV records of the members (not supported: refused)"),
+    "discovery-srv-name": ("", "service name in those records (without effect)"),
+    "max-request-bytes": ("0", "accepted: this client has no limit of its own"),
+    "max-recv-bytes": ("0", "accepted: this client has no limit of its own"),
     "write-out": ("simple", f"set the output format ({', '.join(FORMATS)})"),
 }
 BOOLEANS = {
     "hex": (False, "print byte strings as hex encoded strings"),
     "debug": (False, "enable client-side debug logging"),
     "insecure-transport": (True, "disable transport security for client connections"),
+    "insecure-discovery": (True, "accept insecure SRV records (without effect)"),
     "insecure-skip-tls-verify": (False, "skip server certificate verification"),
 }
 
@@ -48,11 +54,24 @@ class Settings:
     password: str
     write_out: str
     is_hex: bool
+    is_secure: bool = False
+    skips_verification: bool = False
+    """Whether every server is taken at its word."""
 
     @property
     def is_tls(self) -> bool:
         """Whether endpoints without a scheme are spoken to over TLS."""
-        return bool(self.ca_file or self.certificate_file)
+        return bool(self.ca_file or self.certificate_file or self.key_file or self.is_secure)
+
+    def tls_context(self) -> ssl.SSLContext:
+        """Return what to speak HTTPS with."""
+        context = ssl.create_default_context(cafile=self.ca_file or None)
+        if self.skips_verification:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if self.certificate_file:
+            context.load_cert_chain(self.certificate_file, self.key_file or None)
+        return context
 
 
 def settings_from(
@@ -86,12 +105,7 @@ def settings_from(
             problem = f'invalid argument "{text(name)}" for "--{name}" flag: {error}'
             raise Stop(Exit.ERROR, problem) from error
 
-    if is_on("insecure-skip-tls-verify"):
-        raise Stop(
-            Exit.BAD_FEATURE,
-            "--insecure-skip-tls-verify is not supported: "
-            "trust the server's own certificate by --cacert instead",
-        )
+    _refuse_senseless(flags, text("discovery-srv"))
     user, separator, password = text("user").partition(":")
     if separator and text("password"):
         raise Stop(Exit.BAD_ARGS, "--user includes a password, and --password is given too")
@@ -108,7 +122,20 @@ def settings_from(
         password=password or text("password"),
         write_out=text("write-out"),
         is_hex=is_on("hex"),
+        is_secure=not is_on("insecure-transport"),
+        skips_verification=is_on("insecure-skip-tls-verify"),
     )
+
+
+def _refuse_senseless(flags: Mapping[str, str | bool], discovery_srv: str) -> None:
+    for name in ("cert", "key", "cacert"):
+        if flags.get(name) == "":
+            raise Stop(Exit.BAD_ARGS, f"empty string is passed to --{name} option")
+    if discovery_srv:
+        raise Stop(
+            Exit.BAD_FEATURE,
+            "--discovery-srv is not supported: name the members with --endpoints instead",
+        )
 
 
 def _profile(environment: Mapping[str, str]) -> Mapping[str, str]:

@@ -171,6 +171,11 @@ def restore(  # noqa: PLR0913, PLR0917 - etcdutl's flags
             restored = restore_from(path, plan, progress)
     except (OSError, ValueError, CorruptSnapshot, RestoreRefused, KvstoreError) as problem:
         raise Stop(Exit.ERROR, str(problem)) from problem
+    for member, addresses in sorted(plan.founders.peer_urls.items()):
+        click.echo(
+            f"added member {member:x} [{' '.join(addresses)}] to cluster {restored.cluster_id:x}",
+            err=True,
+        )
     click.echo(
         f"restored snapshot {path} to {plan.data_dir}: member {restored.member_id:x} of cluster "
         f"{restored.cluster_id:x}, revision {restored.revision}",

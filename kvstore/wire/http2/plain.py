@@ -59,7 +59,12 @@ class PlainConsumer:
         if head.authority:
             headers["host"] = head.authority
         request = PlainRequest(
-            head.method, head.path, headers, bytes(self._body), self._sender.client_name
+            head.method,
+            head.path,
+            headers,
+            bytes(self._body),
+            self._sender.client_name,
+            self._sender.is_secure,
         )
         self._serve(request, self)
 

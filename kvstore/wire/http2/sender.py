@@ -38,6 +38,7 @@ class Sender:
         "has_responded",
         "initial_window",
         "is_awake",
+        "is_secure",
         "is_writable",
         "on_reset",
         "out",
@@ -58,6 +59,8 @@ class Sender:
     ) -> None:
         self.client_name = ""
         """The common name of the client's verified certificate; the shell sets it."""
+        self.is_secure = False
+        """Whether the connection has TLS; the shell says so."""
         self.encoder = HeaderEncoder(frequent)
         self.streams: dict[int, Stream] = {}
         self.waiting: dict[int, Stream] = {}

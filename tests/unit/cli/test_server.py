@@ -32,7 +32,7 @@ def test_an_unknown_flag_exits_with_2_and_the_usage(capsys: pytest.CaptureFixtur
 def test_settings_that_cannot_be_obeyed_exit_with_1_and_a_line_for_each(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert kvstored(["--logger=x", "--host-whitelist=a.com"], {}) == 1
+    assert kvstored(["--logger=x", "--discovery-srv=a.com"], {}) == 1
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert [line["msg"] for line in lines] == ["failed to verify flags"] * 2
-    assert any("--host-whitelist is not supported yet" in line["error"] for line in lines)
+    assert any("--discovery-srv is not supported yet" in line["error"] for line in lines)

@@ -105,7 +105,7 @@ def test_everything_wrong_is_told_at_once() -> None:
 
 @pytest.mark.parametrize(
     "argument",
-    ["--discovery=x", "--host-whitelist=a.com"],
+    ["--discovery=x", "--enable-log-rotation"],
 )
 def test_what_comes_later_is_refused_by_name(argument: str) -> None:
     (found,) = problems(argument)

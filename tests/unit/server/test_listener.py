@@ -32,6 +32,7 @@ from kvstore.wire.http2.frames import (
     ping_frame,
     settings_frame,
 )
+from tests.support.ports import free_base_port
 
 STREAM_HEAD = b"\x83\x86\x04\x0e/t.Echo/Stream\x0f\x10\x10application/grpc"
 """The header block of a call of /t.Echo/Stream."""
@@ -496,6 +497,29 @@ async def test_tls_chooses_the_protocol_by_alpn(certificate: tuple[Path, Path]) 
 
     assert await asyncio.to_thread(use) == b"GET /health? "
     await world.listener.close(grace_s=0)
+
+
+async def test_one_port_serves_clients_with_tls_and_without(
+    certificate: tuple[Path, Path],
+) -> None:
+    cert, key = certificate
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    world = await World().start()
+    port = free_base_port(1)
+    world.listener.listen_shared("localhost", port, tls=context)
+    credentials = grpc.ssl_channel_credentials(cert.read_bytes())
+    silent = socket.create_connection(("127.0.0.1", port))
+    async with (
+        grpc.aio.secure_channel(f"localhost:{port}", credentials) as secure,
+        grpc.aio.insecure_channel(f"localhost:{port}") as insecure,
+    ):
+        for channel in (secure, insecure):
+            assert await channel.unary_unary("/t.Echo/Unary")(b"x") == b"x"
+    await world.listener.close(grace_s=0)
+    silent.settimeout(5)
+    assert await asyncio.to_thread(silent.recv, 1) == b"", "who said nothing is let go of"
+    silent.close()
 
 
 async def test_nagle_is_off(world: World) -> None:
