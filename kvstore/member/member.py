@@ -51,7 +51,8 @@ _ANNOUNCE_AFTER_S = 0.002
 _SPARE_CHANGES = 1024
 """Room beyond what an entry seems to need, to begin deletes and to let transactions unfold."""
 
-Receive = Callable[[MemberId, bytes], None]
+Receive = Callable[[MemberId, bytes], bool | None]
+"""Takes a message; False: no turn is needed because of it."""
 
 
 class Member(ConsensusHost):
@@ -397,13 +398,14 @@ class Member(ConsensusHost):
         if receiver is None:
             raise ProtocolError(f"message on unknown channel {channel}")
         try:
-            receiver(sender, message)
+            is_turn_due = receiver(sender, message) is not False
         except ProtocolError:
             raise
         except Exception as failure:  # whatever it is, this member is done
             self.stop(failure)
             return
-        self.schedule_turn()
+        if is_turn_due:
+            self.schedule_turn()
 
     def peer_connected(self, member: MemberId) -> None:
         """A link to `member` is up."""
@@ -417,8 +419,12 @@ class Member(ConsensusHost):
         self.consensus.peer_disconnected(member)
         self._proposals.lose(ProposalConnectionLost, sent_to=member)
 
-    def _receive_raft(self, sender: MemberId, message: bytes) -> None:
-        self.consensus.receive(sender, message)
+    def _receive_raft(self, sender: MemberId, message: bytes) -> bool:
+        if self.consensus.receive(sender, message):
+            return True
+        # Of a ReadIndex round, then: whoever it was for need not wait for a turn.
+        self._reads.serve()
+        return self._reads.can_begin
 
     def _receive_forwarded(self, sender: MemberId, message: bytes) -> None:
         received = forwarding.decode(sender, message)

@@ -143,8 +143,8 @@ class Consensus(Protocol):
         """
         ...
 
-    def receive(self, sender: MemberId, message: bytes) -> None:
-        """Take one message of `sender`'s engine.
+    def receive(self, sender: MemberId, message: bytes) -> bool:
+        """Take one message of `sender`'s engine; return whether a `turn` is due because of it.
 
         Raises:
             ProtocolError: it is no such message; the link to `sender` is to be closed.

@@ -321,6 +321,7 @@ class _Connection(asyncio.Protocol):
 
     def __init__(self, network: PeerTransport, *, dialled: MemberId | None) -> None:
         self._network = network
+        self._loop = asyncio.get_running_loop()
         self.is_outgoing = dialled is not None
         self.session = PeerSession(
             network.identity,
@@ -402,7 +403,7 @@ class _Connection(asyncio.Protocol):
         is_queued = self.session.send(channel, payload)
         if not self._is_flush_due:
             self._is_flush_due = True
-            asyncio.get_running_loop().call_soon(self.flush)
+            self._loop.call_soon(self.flush)
         return is_queued
 
     def flush(self) -> None:

@@ -280,10 +280,12 @@ class PySyncObjEngine(library.SyncObj):
         self._report()
         return index
 
-    def receive(self, sender: MemberId, message: bytes) -> None:
+    def receive(self, sender: MemberId, message: bytes) -> bool:
         """Take one message; answers may wait for the next `turn`."""
         self._enter()
         decoded = wire.decode(message)
+        if isinstance(decoded, wire.ReadPing | wire.ReadPong):
+            return self._receive_of_round(sender, decoded)
         if isinstance(decoded, wire.Append):
             self._following.on_append(sender, decoded)
         elif isinstance(decoded, wire.Ack):
@@ -292,6 +294,7 @@ class PySyncObjEngine(library.SyncObj):
             self._on_rare(sender, decoded)
         self._follow_membership()
         self._report()
+        return True
 
     def turn(self, *, announces_commit: bool = True) -> None:
         """Elect, commit, apply, send. Take the peers' messages first, then propose, then this."""
@@ -476,9 +479,21 @@ class PySyncObjEngine(library.SyncObj):
 
     # --- messages -------------------------------------------------------------------------------
 
-    def _on_rare(self, sender: MemberId, message: wire.PeerMessage) -> None:  # noqa: C901, PLR0912
+    def _receive_of_round(self, sender: MemberId, message: wire.ReadPing | wire.ReadPong) -> bool:
+        """Take a question or an answer of a ReadIndex round: most change nothing but the round."""
+        term = self.term
+        if isinstance(message, wire.ReadPing):
+            self._reads.on_ping(sender, message)
+        else:
+            self._reads.on_pong(sender, message)
+        if self.term != term:
+            self._report()
+            return True
+        return self._is_announcement_due or self._reads.has_waiting
+
+    def _on_rare(self, sender: MemberId, message: wire.PeerMessage) -> None:  # noqa: C901
         match message:
-            case wire.Append() | wire.Ack():
+            case wire.Append() | wire.Ack() | wire.ReadPing() | wire.ReadPong():
                 raise AssertionError("handled before, as the frequent ones")
             case wire.Contact():
                 self._following.on_contact(sender, message)
@@ -496,10 +511,6 @@ class PySyncObjEngine(library.SyncObj):
                 self.see_term(message.term)
             case wire.TimeoutNow():
                 self._on_timeout_now(sender, message)
-            case wire.ReadPing():
-                self._reads.on_ping(sender, message)
-            case wire.ReadPong():
-                self._reads.on_pong(sender, message)
             case wire.ReadRequest():
                 self._reads.on_request(sender, message)
             case wire.ReadReply():

@@ -4,6 +4,10 @@ Raft thesis §6.4: the leader notes its commit index, has a majority confirm tha
 lets the reads go once that index is applied. Any number of reads share a round; a read that arrives
 while one is open waits for the next, whose index is noted later. On a follower a "round" is one
 question to the leader.
+
+A round first asks no more members than a majority needs: each question wakes a process up, which is
+most of what a round costs. If their answer is late all are asked, and the next round begins with
+another one.
 """
 
 from typing import NamedTuple
@@ -13,6 +17,10 @@ from kvstore.base.ids import LogIndex, MemberId
 from kvstore.raft.consensus import ReadIndexCallback
 from kvstore.raft.core import Core
 from kvstore.raft.peer_message import ReadPing, ReadPong, ReadReply, ReadRequest
+
+_SLOW_S = 0.005
+"""An answer that takes longer lets the next round ask somebody else."""
+_REPEATS_PER_HEARTBEAT = 2
 
 
 class _Read(NamedTuple):
@@ -34,7 +42,15 @@ class ReadIndex:
         self._index: LogIndex | None = None
         """What the open round will answer; None while a leader is asked."""
         self._confirmed: set[MemberId] = set()
+        self._asked_at = 0.0
         self._repeat_at = 0.0
+        self._first = 0
+        """Which of the other voters is asked first."""
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether reads wait for the next round."""
+        return bool(self._waiting)
 
     def join(self, callback: ReadIndexCallback) -> None:
         """Wait for the next round."""
@@ -48,6 +64,7 @@ class ReadIndex:
         core = self._core
         if not self._is_busy():
             return
+        asked = core.other_voters
         if self._open:
             if core.now < self._repeat_at:
                 return
@@ -55,9 +72,10 @@ class ReadIndex:
             self._begin()
             self._index = core.commit_index
             self._confirm(core.me)
+            asked = self._enough()
         if self._open:
-            self._repeat_at = core.now + core.timing.heartbeat_s
-            for member in core.other_voters:
+            self._repeat_at = core.now + core.timing.heartbeat_s / _REPEATS_PER_HEARTBEAT
+            for member in asked:
                 core.send(member, ReadPing(core.term, self._round))
 
     def on_pong(self, sender: MemberId, pong: ReadPong) -> None:
@@ -132,7 +150,18 @@ class ReadIndex:
         self._open += self._waiting
         self._waiting = []
         self._round += 1
+        self._asked_at = self._core.now
         self._confirmed = set()
+
+    def _enough(self) -> tuple[MemberId, ...]:
+        """Return as many linked voters as make a majority with this leader; all if too few are."""
+        core = self._core
+        linked = [member for member in core.other_voters if member in core.linked]
+        wanted = (len(core.other_voters) + 1) // 2
+        if len(linked) < wanted:
+            return core.other_voters
+        first = self._first % len(linked) if linked else 0
+        return (*linked[first:], *linked[:first])[:wanted]
 
     def _confirm(self, member: MemberId) -> None:
         if self._index is None:
@@ -144,6 +173,8 @@ class ReadIndex:
             self._finish(self._index)
 
     def _finish(self, index: LogIndex) -> None:
+        if self._core.now - self._asked_at > _SLOW_S:
+            self._first += 1
         self._index = None
         done, self._open = self._open, []
         for read in done:

@@ -44,6 +44,15 @@ def restarted(lab: Lab, member: int) -> None:
     lab.link(MemberId(member))
 
 
+def read_pings(lab: Lab, leader: int, voter: int) -> list[wire.ReadPing]:
+    """What of a ReadIndex round is under way to a voter."""
+    return [
+        decoded
+        for message in lab.queue(leader, voter)
+        if isinstance(decoded := wire.decode(message), wire.ReadPing)
+    ]
+
+
 def cut(lab: Lab, one: int, *others: int) -> None:
     for other in others:
         lab[one].engine.peer_disconnected(MemberId(other))
@@ -297,6 +306,47 @@ def test_f15_a_read_is_answered_once_a_majority_confirms() -> None:
     assert reads.outcomes == [lab[1].engine.commit_index]
 
 
+def test_a_round_first_asks_no_more_members_than_a_majority_needs() -> None:
+    lab = led(5)
+    lab[1].engine.read_index(Reads())
+    lab.turn(1)
+    assert [len(read_pings(lab, 1, voter)) for voter in (2, 3, 4, 5)] == [1, 1, 0, 0]
+
+
+def test_a_round_without_an_answer_asks_everybody() -> None:
+    lab = led()
+    reads = Reads()
+    lab[1].engine.read_index(reads)
+    lab.turn(1)
+    lab.lose(1, 2, 3)
+    lab.pass_time(lab[1].engine.timing.heartbeat_s / 2)
+    lab.turn(1)
+    assert [len(read_pings(lab, 1, voter)) for voter in (2, 3)] == [1, 1]
+    lab.flow(1, 3)
+    lab.flow(3, 1)
+    assert len(reads.outcomes) == 1
+
+
+def test_a_round_after_a_slow_answer_asks_another_member() -> None:
+    lab = led()
+    lab[1].engine.read_index(Reads())
+    lab.turn(1)
+    lab.pass_time(0.01)
+    lab.flow(1, 2)
+    lab.flow(2, 1)
+    lab[1].engine.read_index(Reads())
+    lab.turn(1)
+    assert [len(read_pings(lab, 1, voter)) for voter in (2, 3)] == [0, 1]
+
+
+def test_a_round_asks_whom_it_can_reach() -> None:
+    lab = led()
+    cut(lab, 1, 2)
+    lab[1].engine.read_index(Reads())
+    lab.turn(1)
+    assert [len(read_pings(lab, 1, voter)) for voter in (2, 3)] == [0, 1]
+
+
 def test_f15_a_read_index_is_one_that_the_leaders_own_disk_has() -> None:
     lab = led()
     lab.syncs = False
@@ -336,11 +386,7 @@ def test_f15_a_pong_of_an_earlier_term_is_void() -> None:
     reads = Reads()
     lab[1].engine.read_index(reads)
     lab.turn(1)
-    ping = next(
-        decoded
-        for message in lab.queue(1, 2)
-        if isinstance(decoded := wire.decode(message), wire.ReadPing)
-    )
+    (ping,) = read_pings(lab, 1, 2)
     lab.say(2, 1, wire.ReadPong(Term(ping.term - 1), ping.round))
     assert reads.outcomes == []
     lab.say(2, 1, wire.ReadPong(ping.term, ping.round))
@@ -352,11 +398,7 @@ def test_f15_only_current_voters_confirm_a_round() -> None:
     reads = Reads()
     lab[1].engine.read_index(reads)
     lab.turn(1)
-    ping = next(
-        decoded
-        for message in lab.queue(1, 2)
-        if isinstance(decoded := wire.decode(message), wire.ReadPing)
-    )
+    (ping,) = read_pings(lab, 1, 2)
     for stranger in (8, 9):
         lab.say(stranger, 1, wire.ReadPong(ping.term, ping.round))
     assert reads.outcomes == []
@@ -367,8 +409,8 @@ def test_f15_a_pong_of_a_member_that_has_left_since_is_worth_nothing() -> None:
     reads = Reads()
     lab[1].engine.read_index(reads)
     lab.turn(1)
-    lab.flow(1, 5)
-    lab.flow(5, 1)
+    (ping,) = read_pings(lab, 1, 2)
+    lab.say(5, 1, wire.ReadPong(ping.term, ping.round))
     lab[1].engine.propose_membership(
         Membership(voters=frozenset({ONE, TWO, THREE, FOUR}), removed=frozenset({FIVE}))
     )
