@@ -39,16 +39,13 @@ async def logs(asked: Asked) -> web.StreamResponse:
     pod = object_of(entry.value, entry.revision)
     query = asked.http.query
     container = chosen_container(pod, query.get("container", ""))
-    node_name = string_at(pod, "spec", "nodeName")
     waiting = why_waiting(pod, container)
-    if not node_name:
+    if not string_at(pod, "spec", "nodeName"):
         raise bad_request(f"pod {call.name} does not have a host assigned")
     if waiting:
         text = f'container "{container}" in pod "{call.name}" is waiting to start: {waiting}'
         raise bad_request(text)
-    node_call = replace(call, resource=_NODES, namespace="", name=node_name, subresource="")
-    node_entry = await get(node_call, None)
-    node = object_of(node_entry.value, node_entry.revision)
+    node = await node_of(asked, pod)
     passed = {name: query[name] for name in _PASSED_ON if name in query}
     path = f"/containerLogs/{call.namespace}/{call.name}/{container}"
     return await _relay(asked, node, path, passed)
@@ -83,6 +80,18 @@ def why_waiting(pod: JsonObject, container: str) -> str:
         if string_at(one, "name") == container and not object_at(one, "lastState", "terminated"):
             return string_at(one, "state", "waiting", "reason")
     return ""
+
+
+async def node_of(asked: Asked, pod: JsonObject) -> JsonObject:
+    """Return the node that a pod is bound to.
+
+    Raises:
+        ApiError: 404.
+    """
+    name = string_at(pod, "spec", "nodeName")
+    call = replace(asked.call(), resource=_NODES, namespace="", name=name, subresource="")
+    entry = await get(call, None)
+    return object_of(entry.value, entry.revision)
 
 
 def kubelet_url(node: JsonObject, *, is_tls: bool) -> str:

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from cluster.apiserver.answers import answer_object
 from cluster.apiserver.node_logs import logs
+from cluster.apiserver.node_streams import attach, port_forward, run_command
 from cluster.apiserver.objects_api import Asked, Handler, patched, read_patch
 from cluster.apiserver.registry import binding, eviction, patching, scaling, tokens, writing
 from cluster.apiserver.registry.reading import get
@@ -174,6 +175,12 @@ async def _create_token(asked: Asked) -> web.StreamResponse:
 
 _HANDLERS: Mapping[tuple[str, str], Handler] = {
     ("log", "get"): logs,
+    ("exec", "get"): run_command,
+    ("exec", "create"): run_command,
+    ("attach", "get"): attach,
+    ("attach", "create"): attach,
+    ("portforward", "get"): port_forward,
+    ("portforward", "create"): port_forward,
     ("status", "get"): _get_object,
     ("status", "update"): _update_status,
     ("status", "patch"): _patch_status,

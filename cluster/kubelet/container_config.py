@@ -68,12 +68,17 @@ def container_config(
         raise CannotStart("CreateContainerConfigError", "no command specified")
     directory = string_at(container, "workingDir") or image.working_directory
     limit = string_at(container, "resources", "limits", "memory")
+    if container.get("tty") is True:
+        env.setdefault("TERM", "xterm")
     return ContainerConfig(
         argv,
         env,
         directory,
         mounts=_mounts(container, facts, env),
         memory_bytes_max=parse_quantity(limit).units if limit else 0,
+        stdin=container.get("stdin") is True,
+        stdin_once=container.get("stdinOnce") is True,
+        tty=container.get("tty") is True,
     )
 
 

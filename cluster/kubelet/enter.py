@@ -1,11 +1,14 @@
 """Runs a command beside a container, in its view of the file system: `enter.py PID CWD ARGV`.
 
-For `kubectl exec`, exec probes and hooks. The environment is the one that this script is given.
+For `kubectl exec`, exec probes and hooks. The environment is the one that this script is given; a
+terminal that it is given becomes that of the session, which is its own.
 """
 
 import ctypes
+import fcntl
 import os
 import sys
+import termios
 
 _CLONE_NEWNS = 0x00020000
 
@@ -20,6 +23,8 @@ def main(pid: str, directory: str, argv: list[str]) -> None:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))
     os.chdir(directory)
+    if os.isatty(0):
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     try:
         os.execvp(argv[0], argv)  # noqa: S606 - that is its job
     except FileNotFoundError:

@@ -275,7 +275,13 @@ class PodWorker:
             return
         self._pull_failures.pop(name, None)
         self.runs_changed(latest_runs(node.runtime.runs(self._uid), self._uid))
-        node.recorder.normal(self._pod, "Started", f"Started container {name}")
+        image = string_at(container, "image")
+        for reason, message in (
+            ("Pulled", f'Container image "{image}" already present on machine'),
+            ("Created", f"Created container: {name}"),
+            ("Started", f"Started container {name}"),
+        ):
+            node.recorder.normal(self._pod, reason, message)
 
     def _cannot_start(self, step: Step, name: str, error: CannotStart, now: float) -> None:
         failure = self._pull_failures.get(name)

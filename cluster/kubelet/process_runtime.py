@@ -20,7 +20,16 @@ from pathlib import Path
 from typing import Any
 
 from cluster.kubelet import enter, shim
-from cluster.kubelet.runtime import CannotStart, ContainerConfig, ContainerId, Phase, Run
+from cluster.kubelet.conversations import Attachment, Command, Ends
+from cluster.kubelet.runtime import (
+    CannotStart,
+    Channel,
+    ContainerConfig,
+    ContainerId,
+    Conversation,
+    Phase,
+    Run,
+)
 
 _UNKNOWN_EXIT_CODE = 137
 _TERMINATION_BYTES_MAX = 4096
@@ -83,7 +92,8 @@ class ProcessRuntime:
         self, container: ContainerId, command: Sequence[str], timeout_s: float
     ) -> tuple[int, str]:
         """Run a command beside a run, in its environment and its view of the file system."""
-        process = await self.open(container, command, stderr=asyncio.subprocess.STDOUT)
+        nothing, piped = asyncio.subprocess.DEVNULL, asyncio.subprocess.PIPE
+        process = await self.open(container, command, nothing, piped, asyncio.subprocess.STDOUT)
         if process is None:
             return 126, "the container is not running"
         try:
@@ -102,10 +112,9 @@ class ProcessRuntime:
         self,
         container: ContainerId,
         command: Sequence[str],
-        *,
-        stdin: int | None = asyncio.subprocess.DEVNULL,
-        stdout: int | None = asyncio.subprocess.PIPE,
-        stderr: int | None = asyncio.subprocess.PIPE,
+        stdin: int,
+        stdout: int,
+        stderr: int,
     ) -> asyncio.subprocess.Process | None:
         """Start a command beside a run, with pipes or descriptors as said; None if it ended."""
         directory = self._directory(container)
@@ -124,6 +133,42 @@ class ProcessRuntime:
             env=config["env"],
             start_new_session=True,
         )
+
+    async def command(
+        self, container: ContainerId, argv: Sequence[str], *, hears: bool, tty: bool
+    ) -> Conversation | None:
+        """Start a command with pipes, or with a terminal of its own."""
+        if tty:
+            ours, theirs = os.openpty()
+            ends = Ends({Channel.STDOUT: ours}, os.dup(ours), is_terminal=True)
+            given = (theirs, theirs, theirs)
+        else:
+            out, err = os.pipe(), os.pipe()
+            heard = os.pipe() if hears else (os.open(os.devnull, os.O_RDONLY), None)
+            ends = Ends({Channel.STDOUT: out[0], Channel.STDERR: err[0]}, heard[1])
+            given = (heard[0], out[1], err[1])
+        try:
+            process = await self.open(container, argv, *given)
+        finally:
+            for descriptor in set(given):
+                os.close(descriptor)
+        if process is None:
+            for end in (*ends.outputs.values(), ends.input):
+                if end is not None:
+                    os.close(end)
+            return None
+        return await Command.over(process, ends)
+
+    async def attach(self, container: ContainerId) -> Conversation | None:
+        """Connect to the witness."""
+        directory = os.open(self._directory(container), os.O_RDONLY)
+        try:
+            path = f"/proc/self/fd/{directory}/attach"
+            return Attachment(*await asyncio.open_unix_connection(path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return None
+        finally:
+            os.close(directory)
 
     def forget(self, pod_uid: str) -> None:
         """Remove a pod's directory."""

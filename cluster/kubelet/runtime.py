@@ -1,8 +1,8 @@
 """The port to containers: start, stop, look, read. What they are made of, the adapter knows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import Enum, IntEnum
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -53,6 +53,61 @@ class ContainerConfig:
     termination_log: str = ""
     memory_bytes_max: int = 0
     """0 for no limit."""
+    stdin: bool = False
+    """Whether it hears who attaches to it; else its input is at its end."""
+    stdin_once: bool = False
+    """Whether its input ends when the first one who attached goes."""
+    tty: bool = False
+    """Whether it has a terminal."""
+
+
+class Channel(IntEnum):
+    """What a piece of a conversation with a container is; numbered as `channel.k8s.io` does."""
+
+    STDIN = 0
+    STDOUT = 1
+    STDERR = 2
+    ERROR = 3
+    RESIZE = 4
+    CLOSE = 255
+
+
+class Size(NamedTuple):
+    """Of a terminal, in characters."""
+
+    width: int
+    height: int
+
+
+Sink = Callable[[Channel, bytes], Awaitable[None]]
+
+
+class Conversation(Protocol):
+    """Talk with processes of a container: a command beside it, or itself."""
+
+    async def copy_output(self, sink: Sink) -> None:
+        """Hand on all that is said, until nothing is said any more."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Say something; what nobody listens to is lost."""
+        ...
+
+    async def end_input(self) -> None:
+        """Say that nothing more will be said."""
+        ...
+
+    def resize(self, size: Size) -> None:
+        """Tell of the size of the window, if there is a terminal."""
+        ...
+
+    async def ended(self) -> int:
+        """Wait for the end; return the exit code, 0 if it is not known."""
+        ...
+
+    def hang_up(self) -> None:
+        """The other side is gone."""
+        ...
 
 
 class CannotStart(Exception):
@@ -87,6 +142,16 @@ class Runtime(Protocol):
         self, container: ContainerId, command: Sequence[str], timeout_s: float
     ) -> tuple[int, str]:
         """Run a command beside a run; return its exit code and the beginning of its output."""
+        ...
+
+    async def command(
+        self, container: ContainerId, argv: Sequence[str], *, hears: bool, tty: bool
+    ) -> Conversation | None:
+        """Start a command beside a run, to talk with; None if the run has ended."""
+        ...
+
+    async def attach(self, container: ContainerId) -> Conversation | None:
+        """Talk with a run itself; None if it has ended."""
         ...
 
     def forget(self, pod_uid: str) -> None:

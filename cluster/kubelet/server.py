@@ -1,4 +1,4 @@
-"""What a kubelet serves to the API server: health, pods, logs.
+"""What a kubelet serves to the API server: health, pods, logs, conversations with containers.
 
 Over TLS only who shows a certificate of the cluster's authority gets in, and of these only who is
 of the group `system:masters`, as the API server is: it has asked already whether its client may.
@@ -15,7 +15,13 @@ from aiohttp import web
 from cluster.kube_api.objects import string_at
 from cluster.kubelet.kubelet import Kubelet
 from cluster.kubelet.logs import BadLogOptions, lines, read_options
+from cluster.kubelet.pod_worker import PodWorker
 from cluster.kubelet.runtime import ContainerId, Phase, Run, Runtime
+from cluster.kubelet.streaming_server import (
+    read_wanted,
+    serve_conversation,
+    serve_port_forward,
+)
 from kvstore.base.clock import Clock
 
 _ALLOWED = "system:masters"
@@ -61,6 +67,11 @@ class KubeletServer:
         app.router.add_get("/healthz", self._health)
         app.router.add_get("/pods", self._pods)
         app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", self._logs)
+        for method in ("GET", "POST"):
+            add = app.router.add_route
+            add(method, "/exec/{namespace}/{pod}/{container}", self._exec)
+            add(method, "/attach/{namespace}/{pod}/{container}", self._attach)
+            add(method, "/portForward/{namespace}/{pod}", self._port_forward)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         tls = None if self._files is None else _tls(self._files)
@@ -78,11 +89,51 @@ class KubeletServer:
         document = {"kind": "PodList", "apiVersion": "v1", "metadata": {}}
         return web.json_response({**document, "items": self._kubelet.pods()})
 
-    async def _logs(self, request: web.Request) -> web.StreamResponse:
+    def _worker(self, request: web.Request) -> PodWorker:
         parts = request.match_info
         worker = self._kubelet.worker(f"{parts['namespace']}/{parts['pod']}")
         if worker is None:
             raise web.HTTPNotFound(text=f'pod "{parts["pod"]}" does not exist')
+        return worker
+
+    async def _exec(self, request: web.Request) -> web.StreamResponse:
+        wanted = read_wanted(request)
+        run = self._running(request)
+        argv = request.query.getall("command", [])
+        if not argv:
+            raise web.HTTPBadRequest(text="no command was given")
+        process = await self._runtime.command(run.id, argv, hears=wanted.stdin, tty=wanted.tty)
+        if process is None:
+            raise self._not_running(request)
+        return await serve_conversation(request, wanted, process)
+
+    async def _attach(self, request: web.Request) -> web.StreamResponse:
+        wanted = read_wanted(request)
+        process = await self._runtime.attach(self._running(request).id)
+        if process is None:
+            raise self._not_running(request)
+        return await serve_conversation(request, wanted, process)
+
+    async def _port_forward(self, request: web.Request) -> web.StreamResponse:
+        worker = self._worker(request)
+        return await serve_port_forward(
+            request, worker.pod_ip, string_at(worker.pod, "metadata", "uid")
+        )
+
+    def _running(self, request: web.Request) -> Run:
+        worker = self._worker(request)
+        uid = string_at(worker.pod, "metadata", "uid")
+        run = self._run(uid, request.match_info["container"])
+        if run is None or run.phase is not Phase.RUNNING:
+            raise self._not_running(request)
+        return run
+
+    def _not_running(self, request: web.Request) -> web.HTTPNotFound:
+        return web.HTTPNotFound(text=f'container not found ("{request.match_info["container"]}")')
+
+    async def _logs(self, request: web.Request) -> web.StreamResponse:
+        parts = request.match_info
+        worker = self._worker(request)
         uid = string_at(worker.pod, "metadata", "uid")
         run = self._run(uid, parts["container"])
         if run is None:

@@ -3,7 +3,9 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import yaml
@@ -13,29 +15,50 @@ class CommandFailed(Exception):
     """Holds what kubectl said."""
 
 
+class Command(NamedTuple):
+    """How a program is started."""
+
+    argv: list[str]
+    environment: dict[str, str]
+
+
 class Kubectl:
     """kubectl with a kubeconfig of its own, and nothing of the user's."""
 
-    def __init__(self, program: str, config: Path, *flags: str) -> None:
+    def __init__(
+        self,
+        program: str,
+        config: Path,
+        *flags: str,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._program = program
         self._config = config
         self._flags = flags
+        self._environment = environment or {}
 
-    def run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        """Run a command, whatever comes of it."""
+    def command(self, *arguments: str) -> Command:
+        """Return how a command is started."""
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(self._config.parent),
             "KUBECONFIG": str(self._config),
+            "TERM": "xterm",
+            **self._environment,
         }
+        return Command([self._program, *self._flags, *arguments], environment)
+
+    def run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """Run a command, whatever comes of it."""
+        command = self.command(*arguments)
         return subprocess.run(
-            [self._program, *self._flags, *arguments],
+            command.argv,
             input=stdin,
             capture_output=True,
             text=True,
             timeout=120,
             check=False,
-            env=environment,
+            env=command.environment,
         )
 
     def __call__(self, *arguments: str, stdin: str = "") -> str:
