@@ -14,14 +14,14 @@ from cluster.controllers.ownership import (
     uid_of,
 )
 from cluster.controllers.pod_facts import condition, is_active, is_deleting
-from cluster.controllers.replica_set import is_namespace_terminating
+from cluster.controllers.pod_owner import is_namespace_terminating
 from cluster.controllers.replicas import wanted_replicas
 from cluster.informer.api import (
     ApiError,
     DeleteOptions,
     PatchKind,
+    delete_if_there,
     is_already_exists,
-    is_not_found,
     ref_to,
 )
 from cluster.informer.controller import Controller
@@ -251,11 +251,8 @@ class DeploymentController(Controller):
 
     async def _prune(self, deployment: JsonObject, olds: Sequence[JsonObject]) -> None:
         for one in rollout.surplus_history(deployment, olds):
-            try:
-                await self._api.delete(ref_to(REPLICA_SETS, one), DeleteOptions(uid=uid_of(one)))
-            except ApiError as error:
-                if not is_not_found(error):
-                    raise
+            ref = ref_to(REPLICA_SETS, one)
+            await delete_if_there(self._api, ref, DeleteOptions(uid=uid_of(one)))
 
     def _replica_set_changed(self, change: Change) -> None:
         for seen in (change.old, change.new):

@@ -9,21 +9,16 @@ from dataclasses import dataclass, field
 from cluster.controllers.expectations import Expectations
 from cluster.controllers.ownership import controller_ref, uid_of
 from cluster.controllers.pod_facts import is_deleting
-from cluster.controllers.replica_set import is_namespace_terminating
+from cluster.controllers.pod_owner import is_namespace_terminating
 from cluster.controllers.service_endpoints import (
     Endpoint,
     Port,
     endpoints,
     has_selector,
     is_headless,
-    selects,
+    services_of,
 )
-from cluster.informer.api import (
-    ApiError,
-    DeleteOptions,
-    is_not_found,
-    ref_to,
-)
+from cluster.informer.api import ApiError, DeleteOptions, delete_if_there, ref_to
 from cluster.informer.controller import Controller
 from cluster.informer.environment import Environment
 from cluster.informer.resources import ENDPOINT_SLICES, NODES, PODS, SERVICES
@@ -245,19 +240,12 @@ class EndpointSliceController(Controller):
                 self._expectations.creation_seen(key)
 
     async def _delete(self, one: JsonObject) -> None:
-        try:
-            await self._api.delete(ref_to(ENDPOINT_SLICES, one), DeleteOptions(uid=uid_of(one)))
-        except ApiError as error:
-            if not is_not_found(error):
-                raise
+        ref = ref_to(ENDPOINT_SLICES, one)
+        await delete_if_there(self._api, ref, DeleteOptions(uid=uid_of(one)))
 
     def _pod_changed(self, change: Change) -> None:
-        for pod in (change.old, change.new):
-            if pod is None:
-                continue
-            for service in self._services.in_namespace(string_at(pod, "metadata", "namespace")):
-                if has_selector(service) and selects(service, pod):
-                    self.enqueue(key_of(service))
+        for key in services_of(change, self._services):
+            self.enqueue(key)
 
     def _slice_changed(self, change: Change) -> None:
         for key in _service_keys(change.object):

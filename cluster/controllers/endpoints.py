@@ -9,19 +9,13 @@ from cluster.controllers.service_endpoints import (
     endpoints,
     has_selector,
     is_headless,
-    selects,
+    services_of,
 )
-from cluster.informer.api import (
-    ApiError,
-    DeleteOptions,
-    Ref,
-    is_already_exists,
-    is_not_found,
-)
+from cluster.informer.api import ApiError, DeleteOptions, Ref, delete_if_there, is_already_exists
 from cluster.informer.controller import Controller
 from cluster.informer.environment import Environment
 from cluster.informer.resources import ENDPOINTS, PODS, SERVICES
-from cluster.informer.store import Change, key_of, split_key
+from cluster.informer.store import Change, split_key
 from cluster.informer.times import timestamp
 from cluster.kube_api.objects import JsonObject, list_at, object_at, string_at
 
@@ -128,13 +122,8 @@ class EndpointsController(Controller):
         if present is None or MANAGED_BY not in object_at(present, "metadata", "labels"):
             return
         namespace, name = split_key(key)
-        try:
-            await self._api.delete(
-                Ref(ENDPOINTS, namespace, name), DeleteOptions(uid=uid_of(present))
-            )
-        except ApiError as error:
-            if not is_not_found(error):
-                raise
+        ref = Ref(ENDPOINTS, namespace, name)
+        await delete_if_there(self._api, ref, DeleteOptions(uid=uid_of(present)))
 
     async def _write(
         self,
@@ -168,12 +157,8 @@ class EndpointsController(Controller):
                 raise
 
     def _pod_changed(self, change: Change) -> None:
-        for pod in (change.old, change.new):
-            if pod is None:
-                continue
-            for service in self._services.in_namespace(string_at(pod, "metadata", "namespace")):
-                if has_selector(service) and selects(service, pod):
-                    self.enqueue(key_of(service))
+        for key in services_of(change, self._services):
+            self.enqueue(key)
 
 
 def _says(present: JsonObject, wanted: list[JsonObject], labels: JsonObject) -> bool:

@@ -14,6 +14,7 @@ from cluster.informer.api import (
     PatchKind,
     Ref,
     Unreachable,
+    delete_if_there,
     is_not_found,
     ref_to,
 )
@@ -197,11 +198,7 @@ class GarbageCollector(Controller):
             resource_version=string_at(live, "metadata", "resourceVersion"),
             propagation=policy,
         )
-        try:
-            await self._api.delete(node.ref, options)
-        except ApiError as error:
-            if not is_not_found(error):
-                raise
+        await delete_if_there(self._api, node.ref, options)
 
     async def _classify(self, owners: Sequence[JsonObject], namespace: str) -> _Owners:
         found = _Owners()

@@ -1,7 +1,7 @@
 """What every namespace has: a ServiceAccount `default`, and the authority's certificate."""
 
 from cluster.controllers.pod_facts import is_deleting
-from cluster.controllers.replica_set import is_namespace_terminating
+from cluster.controllers.pod_owner import is_namespace_terminating
 from cluster.informer.api import ApiError, Ref, is_already_exists, ref_to
 from cluster.informer.controller import Controller
 from cluster.informer.environment import Environment

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from cluster.controllers.ownership import uid_of
 from cluster.controllers.pod_facts import is_deleting, is_finished, is_ready
+from cluster.informer.store import Change, Store, key_of
 from cluster.kube_api.objects import JsonObject, JsonValue, list_at, member, string_at
 from cluster.kube_api.selectors import equality_selector
 
@@ -72,6 +73,17 @@ def selects(service: JsonObject, pod: JsonObject) -> bool:
     """Whether a pod's labels are those that the service asks for."""
     selector = equality_selector(member(service, "spec", "selector"))
     return selector.matches(member(pod, "metadata", "labels") or {})
+
+
+def services_of(change: Change, services: Store) -> set[str]:
+    """Return the keys of the services that a pod stands behind, or stood behind before a change."""
+    return {
+        key_of(service)
+        for pod in (change.old, change.new)
+        if pod is not None
+        for service in services.in_namespace(string_at(pod, "metadata", "namespace"))
+        if has_selector(service) and selects(service, pod)
+    }
 
 
 def endpoints(service: JsonObject, pods: Iterable[JsonObject]) -> list[Endpoint]:

@@ -24,6 +24,7 @@ __all__ = [
     "Unreachable",
     "WatchEvent",
     "WatchEventType",
+    "delete_if_there",
     "is_already_exists",
     "is_conflict",
     "is_expired",
@@ -148,6 +149,17 @@ class Api(Protocol):
     async def delete_collection(self, resource: Resource, namespace: str) -> None:
         """Ask for the end of all objects of a namespace."""
         ...
+
+
+async def delete_if_there(api: Api, ref: Ref, options: DeleteOptions = ANYHOW) -> bool:
+    """Ask for an object's end; return whether it was there."""
+    try:
+        await api.delete(ref, options)
+    except ApiError as error:
+        if is_not_found(error):
+            return False
+        raise
+    return True
 
 
 def is_not_found(error: ApiError) -> bool:

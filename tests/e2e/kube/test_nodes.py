@@ -27,7 +27,12 @@ from tests.support.kube_nodes import (
 
 FULL = bool(os.environ.get("KVSTORE_FULL"))
 REQUESTS = 1000 if FULL else 100
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800 if FULL else 900)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(1800 if FULL else 900),
+    # Python's client leaves the sockets of its streams to the garbage collector.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 def test_pods_are_reached_replaced_and_updated_though_components_die(tmp_path: Path) -> None:
