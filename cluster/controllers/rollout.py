@@ -61,14 +61,15 @@ def bounds(deployment: JsonObject) -> Bounds:
     if string_at(strategy, "type") == "Recreate":
         return Bounds(0, wanted)
     rolling = object_at(strategy, "rollingUpdate")
-    surge = _share(rolling.get("maxSurge", "25%"), wanted, rounds_up=True)
-    unavailable = _share(rolling.get("maxUnavailable", "25%"), wanted, rounds_up=False)
+    surge = share(rolling.get("maxSurge", "25%"), wanted, rounds_up=True)
+    unavailable = share(rolling.get("maxUnavailable", "25%"), wanted, rounds_up=False)
     if surge == unavailable == 0:
         unavailable = 1  # or nothing would ever move
     return Bounds(surge, min(unavailable, wanted))
 
 
-def _share(value: object, whole: int, *, rounds_up: bool) -> int:
+def share(value: object, whole: int, *, rounds_up: bool) -> int:
+    """Return a number, or a percentage of `whole`."""
     if isinstance(value, str) and value.endswith("%"):
         part = int(value[:-1]) * whole
         return -(-part // 100) if rounds_up else part // 100

@@ -4,10 +4,12 @@ A rule answers with reasons, in kube-scheduler's words, or with nothing. A reaso
 pod's end could change it: then preemption is not tried on that node.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
-from cluster.kube_api.objects import JsonObject, list_at, member, string_at
+from cluster.kube_api import node_selection
+from cluster.kube_api.node_selection import is_tolerated
+from cluster.kube_api.objects import JsonObject, string_at
 from cluster.scheduler.node_info import NodeInfo
 from cluster.scheduler.pod_info import CPU, MEMORY, PODS, PodInfo
 
@@ -27,7 +29,7 @@ Rule = Callable[[PodInfo, NodeInfo], list[Reason]]
 
 def unschedulable(pod: PodInfo, node: NodeInfo) -> list[Reason]:
     """A cordoned node takes only what tolerates that."""
-    if not node.is_unschedulable or _is_tolerated(UNSCHEDULABLE_TAINT, pod.tolerations):
+    if not node.is_unschedulable or is_tolerated(UNSCHEDULABLE_TAINT, pod.tolerations):
         return []
     return [Reason("node(s) were unschedulable", is_final=True)]
 
@@ -43,7 +45,7 @@ def node_name(pod: PodInfo, node: NodeInfo) -> list[Reason]:
 def taints(pod: PodInfo, node: NodeInfo) -> list[Reason]:
     """The first taint that keeps new pods away and is not tolerated."""
     for taint in node.taints:
-        if taint.get("effect") in ("NoSchedule", "NoExecute") and not _is_tolerated(
+        if taint.get("effect") in ("NoSchedule", "NoExecute") and not is_tolerated(
             taint, pod.tolerations
         ):
             shown = f"{{{string_at(taint, 'key')}: {string_at(taint, 'value')}}}"
@@ -80,70 +82,11 @@ def resources(pod: PodInfo, node: NodeInfo) -> list[Reason]:
 RULES: tuple[Rule, ...] = (unschedulable, node_name, taints, node_affinity, host_ports, resources)
 
 
-def is_tolerated(taint: JsonObject, tolerations: Iterable[JsonObject]) -> bool:
-    """Whether any of `tolerations` fits a taint (core/v1 Toleration)."""
-    return _is_tolerated(taint, tolerations)
-
-
-def _is_tolerated(taint: Mapping[str, Any], tolerations: Iterable[JsonObject]) -> bool:
-    return any(_tolerates(toleration, taint) for toleration in tolerations)
-
-
-def _tolerates(toleration: JsonObject, taint: Mapping[str, Any]) -> bool:
-    effect, key = string_at(toleration, "effect"), string_at(toleration, "key")
-    if effect and effect != taint.get("effect"):
-        return False
-    if key and key != taint.get("key"):
-        return False
-    if string_at(toleration, "operator") == "Exists":
-        return True
-    return bool(key) and string_at(toleration, "value") == (taint.get("value") or "")
-
-
 def matches_node(pod: PodInfo, node: NodeInfo) -> bool:
     """Whether a node's labels and name are what a pod requires."""
-    selector = member(pod.spec, "nodeSelector") or {}
-    if any(node.labels.get(key) != value for key, value in selector.items()):
-        return False
-    path = ("affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution")
-    required = member(pod.spec, *path)
-    if required is None:
-        return True
-    return any(matches_term(term, node) for term in list_at(required, "nodeSelectorTerms"))
+    return node_selection.matches_node(pod.spec, node.labels, node.name)
 
 
 def matches_term(term: JsonObject, node: NodeInfo) -> bool:
     """Whether a node is what a NodeSelectorTerm asks for; an empty term matches none."""
-    by_label, by_field = list_at(term, "matchExpressions"), list_at(term, "matchFields")
-    if not by_label and not by_field:
-        return False
-    fields = {"metadata.name": node.name}
-    return all(_fits(one, node.labels) for one in by_label) and all(
-        _fits(one, fields) for one in by_field
-    )
-
-
-def _fits(expression: JsonObject, labels: Mapping[str, Any]) -> bool:
-    value = labels.get(string_at(expression, "key"))
-    values = list_at(expression, "values")
-    match string_at(expression, "operator"):
-        case "In":
-            return value is not None and value in values
-        case "NotIn":
-            return value is None or value not in values
-        case "Exists":
-            return value is not None
-        case "DoesNotExist":
-            return value is None
-        case "Gt" | "Lt" as operator:
-            return _compares(operator, value, values)
-        case _:
-            return False
-
-
-def _compares(operator: str, value: object, values: list[Any]) -> bool:
-    try:
-        left, right = int(str(value)), int(str(values[0]))
-    except (ValueError, IndexError):
-        return False
-    return left > right if operator == "Gt" else left < right
+    return node_selection.matches_term(term, node.labels, node.name)

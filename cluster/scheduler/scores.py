@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
+from cluster.kube_api.node_selection import is_tolerated
 from cluster.kube_api.objects import integer_at, list_at, object_at, string_at
 from cluster.scheduler.affinity import InterPodAffinity
-from cluster.scheduler.filters import is_tolerated, matches_term
+from cluster.scheduler.filters import matches_term
 from cluster.scheduler.node_info import NodeInfo, Snapshot
 from cluster.scheduler.pod_info import CPU, MEMORY, PodInfo
 from cluster.scheduler.spread import TopologySpread

@@ -136,11 +136,7 @@ def _what_a_container_says_can_be_read(cluster: NodesCluster) -> None:
     core.create_namespaced_pod(NAMESPACE, _pod("talker", command))
 
     def has_begun() -> bool:
-        try:
-            core.read_namespaced_pod_log("talker", NAMESPACE)
-        except ApiException:
-            return False
-        return True
+        return bool(core.read_namespaced_pod("talker", NAMESPACE).status.phase != "Pending")
 
     until("it has begun", has_begun)
     followed = core.read_namespaced_pod_log("talker", NAMESPACE, follow=True)
