@@ -7,8 +7,13 @@ the same input gives the same plan. A *reconcile* carries the plan out, as often
     ownership      whose is an object: claims, adoptions, releases, by controllerRef
     expectations   what was asked for and not yet seen; without it a slow watch makes pods twice
     pod_facts      what a pod's status says: active, ready, available
+    pod_owner      what controllers that make pods share: claims, expectations, careful creating
+    revisions      the templates that an owner had: ControllerRevisions
     replicas, replica_set              ReplicationController and ReplicaSet: one algorithm
     rollout, deployment                Deployment: which ReplicaSet grows, which shrinks
+    stateful_plan, stateful_set        StatefulSet: names that stay, one pod after the other
+    daemon_plan, daemon_set            DaemonSet: a pod a node
+    job_plan, job                      Job: every pod's end counts once
     service_endpoints, endpoints, endpoint_slices
 
 Invariants

@@ -3,10 +3,12 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from cluster.controllers.daemon_set import DaemonSetController
 from cluster.controllers.deployment import DeploymentController
 from cluster.controllers.endpoint_slices import EndpointSliceController
 from cluster.controllers.endpoints import EndpointsController
 from cluster.controllers.garbage_collector import GarbageCollector
+from cluster.controllers.job import JobController
 from cluster.controllers.namespaces import NamespaceController
 from cluster.controllers.node_lifecycle import NodeLifecycleController
 from cluster.controllers.replica_set import ReplicaSetController
@@ -14,6 +16,7 @@ from cluster.controllers.service_accounts import (
     RootCertificateController,
     ServiceAccountsController,
 )
+from cluster.controllers.stateful_set import StatefulSetController
 from cluster.informer.controller import Controller
 from cluster.informer.environment import Environment
 from cluster.informer.resources import REPLICA_SETS, REPLICATION_CONTROLLERS
@@ -30,12 +33,14 @@ class Setting:
 
 Make = Callable[[Environment, Setting], Controller]
 CONTROLLERS: Mapping[str, Make] = {
+    "daemonset": lambda environment, _: DaemonSetController(environment),
     "deployment": lambda environment, _: DeploymentController(environment),
     "endpoint": lambda environment, _: EndpointsController(environment),
     "endpointslice": lambda environment, _: EndpointSliceController(environment),
     "garbagecollector": lambda environment, setting: GarbageCollector(
         environment, setting.discover
     ),
+    "job": lambda environment, _: JobController(environment),
     "namespace": lambda environment, setting: NamespaceController(environment, setting.discover),
     "node-lifecycle": lambda environment, _: NodeLifecycleController(environment),
     "replicaset": lambda environment, _: ReplicaSetController(environment, REPLICA_SETS),
@@ -46,6 +51,7 @@ CONTROLLERS: Mapping[str, Make] = {
         environment, setting.root_certificate
     ),
     "serviceaccount": lambda environment, _: ServiceAccountsController(environment),
+    "statefulset": lambda environment, _: StatefulSetController(environment),
 }
 
 
