@@ -57,14 +57,33 @@ def plain_puts(requests: Iterable[bytes]) -> list[tuple[bytes, bytes]] | None:
 
 def plain_range_key(raw: bytes) -> bytes | None:
     """Return the key of a range request that has no other field, or None: then use upb."""
-    if len(raw) < 3 or raw[0] != _KEY_TAG or raw[1] + 2 != len(raw):  # noqa: PLR2004
+    if (
+        not _EMPTY_KEY_END < len(raw) < _LONG_KEY_END
+        or raw[0] != _KEY_TAG
+        or raw[1] + 2 != len(raw)
+    ):
         return None
     return raw[2:]
 
 
-def plain_serializable_key(raw: bytes) -> bytes | None:
-    """Return the key of a serializable range that has no other field, or None: then use upb."""
-    return plain_range_key(raw[:-2]) if raw.endswith(_SERIALIZABLE) else None
+def plain_range_keys(requests: list[bytes]) -> list[bytes] | None:
+    """Return `plain_range_key` of each request, or None if one has none."""
+    keys = [
+        raw[2:]
+        for raw in requests
+        if _EMPTY_KEY_END < len(raw) < _LONG_KEY_END
+        and raw[0] == _KEY_TAG
+        and raw[1] + 2 == len(raw)
+    ]
+    return keys if len(keys) == len(requests) else None
+
+
+def plain_serializable_keys(requests: list[bytes]) -> list[bytes] | None:
+    """Return the keys of serializable ranges without other fields, or None: then use upb."""
+    if not requests[0].endswith(_SERIALIZABLE):
+        return None
+    plain = [raw[:-2] for raw in requests if raw.endswith(_SERIALIZABLE)]
+    return plain_range_keys(plain) if len(plain) == len(requests) else None
 
 
 def put_of(message: rpc_pb2.PutRequest) -> PutRequest:

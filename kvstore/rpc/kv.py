@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import cast
 
 from google.protobuf.message import DecodeError
 
@@ -13,7 +12,8 @@ from kvstore.apply.requests import (
     decode_put,
     plain_puts,
     plain_range_key,
-    plain_serializable_key,
+    plain_range_keys,
+    plain_serializable_keys,
     range_query,
 )
 from kvstore.apply.txn import read_txn
@@ -106,14 +106,14 @@ class KvService:
 
     def _range_each(self, calls: UnaryCalls, raw: list[bytes]) -> None:
         """Take ranges that came together: those of one key need no other look at the request."""
-        keys = [plain_range_key(message) for message in raw]
-        if None not in keys:
+        keys = plain_range_keys(raw)
+        if keys is not None:
             self._pipeline.check_voter()
-            self._member.read(partial(self._reply_keys, calls, cast("list[bytes]", keys)))
+            self._member.read(partial(self._reply_keys, calls, keys))
             return
-        keys = [plain_serializable_key(message) for message in raw]
-        if None not in keys:
-            self._reply_keys(calls, cast("list[bytes]", keys), None)
+        keys = plain_serializable_keys(raw)
+        if keys is not None:
+            self._reply_keys(calls, keys, None)
             return
         _one_by_one(calls, raw, self._range)
 
@@ -127,15 +127,17 @@ class KvService:
             return
         view = self._member.view()
         header = self._headers.field(view.revision, self._member.consensus.term)
-        calls.reply_each(
-            0,
-            [
-                header
-                if stored is None
-                else b"%b\x12%b%b\x20\x01" % (header, encode_varint(len(stored)), stored)
-                for stored in view.key_values(keys)
-            ],
-        )
+        wanted = list(dict.fromkeys(keys))  # a key that many ask for is looked up once
+        replies = [
+            header
+            if stored is None
+            else b"%b\x12%b%b\x20\x01" % (header, encode_varint(len(stored)), stored)
+            for stored in view.key_values(wanted)
+        ]
+        if len(wanted) < len(keys):
+            reply_of = dict(zip(wanted, replies, strict=True))
+            replies = [reply_of[key] for key in keys]
+        calls.reply_each(0, replies)
 
     def _reply_range(self, call: UnaryCall, query: RangeQuery, error: RpcError | None) -> None:
         if error is not None:

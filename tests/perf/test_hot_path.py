@@ -16,7 +16,8 @@ from types import FrameType
 
 import pytest
 
-from kvstore.wire.grpc import dispatch
+from kvstore.wire.http2 import connection, whole_requests
+from kvstore.wire.http2.stream import Stream
 from kvstore.wire.pb import rpc_pb2
 from tests.support.hot_path import HotPath
 
@@ -53,13 +54,13 @@ class Shape:
 PUT = Shape(
     "/etcdserverpb.KV/Put",
     rpc_pb2.PutRequest(key=b"guard/key", value=b"x" * 128).SerializeToString(),
-    calls_max=60.0,
+    calls_max=53.4,
     system_calls_max=2 / BATCH,  # one write and one sync of the log for all of them
 )
 RANGE = Shape(
     "/etcdserverpb.KV/Range",
     rpc_pb2.RangeRequest(key=b"guard/key").SerializeToString(),
-    calls_max=30.2,
+    calls_max=17.0,
     system_calls_max=0.0,
 )
 
@@ -169,14 +170,13 @@ def one_more_future() -> None:
 def test_one_more_of_anything_for_each_put_is_noticed(
     planted: Callable[[], None], measure: Measure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prefix = dispatch._prefix
-
-    def planted_prefix(size: int) -> bytes:
+    def planted_stream(stream_id: int, window: int, *, is_remote_closed: bool = False) -> Stream:
         planted()
-        return prefix(size)
+        return Stream(stream_id, window, is_remote_closed=is_remote_closed)
 
     without = measure(PUT)
-    monkeypatch.setattr(dispatch, "_prefix", planted_prefix)
+    for module in (connection, whole_requests):
+        monkeypatch.setattr(module, "Stream", planted_stream)
     cost = measure(PUT)
 
     with pytest.raises(AssertionError):

@@ -71,6 +71,12 @@ STEPS = st.lists(
         st.tuples(st.just("headers"), STREAM_IDS, st.just(END_HEADERS), HEADER_LISTS),
         st.tuples(st.just("headers"), STREAM_IDS, FLAGS, HEADER_LISTS),
         st.tuples(st.just("whole"), STREAM_IDS, st.just(0), st.tuples(HEADER_LISTS, BODIES)),
+        st.tuples(
+            st.just("run"),
+            STREAM_IDS,
+            st.sampled_from([2, 2, 4]),
+            st.tuples(HEADER_LISTS, st.integers(1, 6), st.lists(BODIES, min_size=1, max_size=2)),
+        ),
         st.tuples(st.just("data"), STREAM_IDS, FLAGS, BODIES),
         st.tuples(st.just("data"), STREAM_IDS, st.just(END_STREAM), BODIES),
         st.tuples(st.just("any"), STREAM_IDS, st.integers(0, 255), st.binary(max_size=12)),
@@ -83,7 +89,7 @@ STEPS = st.lists(
 )
 
 
-def bytes_of(steps: list[Step]) -> bytes:
+def bytes_of(steps: list[Step]) -> bytes:  # noqa: C901 - a case a kind of step
     """Return what a client sends that takes these steps, good and bad."""
     encoder = hpack.Encoder()
     pieces = [PREFACE, settings_frame({})]
@@ -99,6 +105,14 @@ def bytes_of(steps: list[Step]) -> bytes:
             headers, body = value  # type: ignore[misc]
             pieces.append(frame(HEADERS, END_HEADERS, stream_id, encoder.encode(headers)))
             pieces.append(frame(DATA, END_STREAM, stream_id, body))
+        elif name == "run":  # first all HEADERS, then all DATA; `flags` is the step of ids
+            headers, count, bodies = value  # type: ignore[misc]
+            ids = range(stream_id, stream_id + flags * count, flags)
+            pieces += [frame(HEADERS, END_HEADERS, one, encoder.encode(headers)) for one in ids]
+            pieces += [
+                frame(DATA, END_STREAM, one, bodies[place % len(bodies)])
+                for place, one in enumerate(ids)
+            ]
         elif name == "data":
             pieces.append(frame(DATA, flags, stream_id, value))  # type: ignore[arg-type]
         elif name == "any":

@@ -133,6 +133,15 @@ class Dispatcher:
 def _messages(bodies: list[bytes], bytes_max: int) -> list[bytes] | None:
     """Return the one uncompressed message that each body holds, or None if one holds another."""
     messages = []
+    size = len(bodies[0]) - PREFIX_BYTES
+    if 0 <= size <= bytes_max:  # one look for all that are like the first
+        start, length = _prefix(size), PREFIX_BYTES + size
+        messages = [
+            body[PREFIX_BYTES:] for body in bodies if len(body) == length and body.startswith(start)
+        ]
+        if len(messages) == len(bodies):
+            return messages
+        messages = []
     for body in bodies:
         size = len(body) - PREFIX_BYTES
         if not 0 <= size <= bytes_max or not body.startswith(_prefix(size)):

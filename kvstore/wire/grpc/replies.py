@@ -77,16 +77,17 @@ def send_replies(sender: Sender, streams: Sequence[Stream], messages: Sequence[b
     out, open_streams = sender.out, sender.streams
     size_max = sender.frame_bytes_max if sender.encoder.is_primed and sender.is_writable else -1
     laid_out, (pack, between, prefix, frames_bytes) = 0, _layout(0)
+    window, unflushed_bytes = sender.window, sender.unflushed_bytes  # written back when others look
     for stream, message in zip(streams, messages, strict=True):
         length = len(message)
         size = length + PREFIX_BYTES
         if (
             size <= size_max
-            and size <= sender.window
+            and size <= window
             and size <= stream.window
             and stream.is_open
             and stream.is_remote_closed
-            and sender.unflushed_bytes < UNFLUSHED_BYTES_MAX
+            and unflushed_bytes < UNFLUSHED_BYTES_MAX
         ):
             if length != laid_out:
                 pack, between, prefix, frames_bytes = _layout(length)
@@ -105,13 +106,16 @@ def send_replies(sender: Sender, streams: Sequence[Stream], messages: Sequence[b
                     _TRAILERS_BLOCK,
                 )
             )
-            sender.window -= size
-            sender.unflushed_bytes += frames_bytes
+            window -= size
+            unflushed_bytes += frames_bytes
             stream.is_open = False
             del open_streams[stream_id]
         elif stream.is_open:
+            sender.window, sender.unflushed_bytes = window, unflushed_bytes
             send_message(sender, stream, message)
             sender.end(stream, OK_TRAILERS)
+            window, unflushed_bytes = sender.window, sender.unflushed_bytes
+    sender.window, sender.unflushed_bytes = window, unflushed_bytes
     if out:
         sender.has_responded = True
         if not sender.is_awake:

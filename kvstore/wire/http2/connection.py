@@ -5,7 +5,6 @@ be sent collects in `sender`. The result is the same however the bytes were cut 
 """
 
 from collections.abc import Callable
-from typing import Protocol
 
 from kvstore.base.limits import Limits
 from kvstore.wire.http2.abuse import PingPolicy, RateLimit
@@ -24,6 +23,7 @@ from kvstore.wire.http2.frames import (
     FRAME_BYTES_MAX,
     FRAME_HEAD,
     FRAME_HEAD_BYTES,
+    FRAME_START_BYTES,
     HEADERS,
     PADDED,
     PING,
@@ -49,10 +49,11 @@ from kvstore.wire.http2.frames import (
 )
 from kvstore.wire.http2.header_blocks import HeaderBlocks
 from kvstore.wire.http2.header_encoder import RawField
-from kvstore.wire.http2.request_head import RequestHead, check_trailers
+from kvstore.wire.http2.request_head import check_trailers
 from kvstore.wire.http2.sender import Sender
-from kvstore.wire.http2.stream import Consumer, Stream
+from kvstore.wire.http2.stream import Stream
 from kvstore.wire.http2.stream_ids import StreamIds
+from kvstore.wire.http2.whole_requests import Requests, WholeRequests
 
 STREAM_WINDOW = 1 << 20
 """What a client may send on a stream before we acknowledge it."""
@@ -63,44 +64,6 @@ CONTROL_FRAMES_PER_S_MAX = 1000
 
 _SHUTDOWN_PING = b"shutdown"
 _KEEPALIVE_PING = b"is alive"
-
-
-class Requests(Protocol):
-    """Who serves the requests of a connection."""
-
-    def prepare(self, head: RequestHead) -> None:
-        """Derive `route` and `takes_whole` of a head that was not seen before."""
-        ...
-
-    def whole(self, head: RequestHead, streams: list[Stream], bodies: list[bytes]) -> None:
-        """Serve requests whose bodies are one frame each: the hot path, which makes no consumer.
-
-        Only for heads marked `takes_whole`. The lists are the callee's to keep.
-        """
-        ...
-
-    def open(self, stream: Stream, head: RequestHead) -> Consumer:
-        """Serve a request whose body may follow."""
-        ...
-
-
-class _Whole:
-    """Requests with the same head that have arrived whole and are to be served together."""
-
-    __slots__ = ("_requests", "bodies", "head", "streams")
-
-    def __init__(self, requests: Requests) -> None:
-        self._requests = requests
-        self.head: RequestHead | None = None
-        self.streams: list[Stream] = []
-        self.bodies: list[bytes] = []
-
-    def serve(self) -> None:
-        """Serve them, if there are any."""
-        if self.head is not None:
-            head, streams, bodies = self.head, self.streams, self.bodies
-            self.head, self.streams, self.bodies = None, [], []
-            self._requests.whole(head, streams, bodies)
 
 
 class ServerConnection:
@@ -142,6 +105,9 @@ class ServerConnection:
         )
         self._streams = self.sender.streams
         self._requests = requests_of(self.sender)
+        self._whole = WholeRequests(
+            self._requests, self.sender, self._ids, streams_max=limits.concurrent_streams_max
+        )
         self._receivers: dict[int, Callable[[int, int, bytes], None]] = {
             DATA: self._receive_data,
             HEADERS: self._receive_headers,
@@ -256,13 +222,13 @@ class ServerConnection:
 
     # --- frames
 
-    def _receive_frames(self, data: bytes, end: int) -> int:  # noqa: C901 - inlined, see below
+    def _receive_frames(self, data: bytes, end: int) -> int:  # noqa: C901, PLR0912, PLR0915
         """Take every whole frame; return the position after the last.
 
         The hot path is inlined: HEADERS whose block is known, and DATA that is a whole body. They
-        need not be neighbours, since clients under load send many HEADERS first. Whole requests
-        with the same head are served together, before any other frame is looked at. All checks of
-        the general path hold, or it is taken.
+        need not be neighbours, since clients under load send many HEADERS first; what repeats
+        itself is taken in runs. Whole requests with the same head are served together, before any
+        other frame is looked at. All checks of the general path hold, or it is taken.
         """
         unpack = FRAME_HEAD.unpack_from
         streams = self._streams
@@ -273,8 +239,9 @@ class ServerConnection:
         decoder = blocks.decoder
         ids = self._ids
         sender = self.sender
-        whole = _Whole(self._requests)
-        position = 0
+        whole = self._whole
+        position = opened = 0
+        opened_to = -1
         while end - position >= FRAME_HEAD_BYTES:
             length_kind, flags, stream_id = unpack(data, position)
             start = position + FRAME_HEAD_BYTES
@@ -284,7 +251,7 @@ class ServerConnection:
                 raise ConnectionFailed(ErrorCode.FRAME_SIZE_ERROR, "frame too long")
             if stop > end:
                 break
-            position = stop
+            first, position = position, stop
             kind = length_kind & 0xFF
             if kind == DATA and flags == END_STREAM and not blocks.is_unfinished:
                 stream = streams.get(stream_id)
@@ -295,14 +262,21 @@ class ServerConnection:
                 ):
                     stream.head = None
                     stream.is_remote_closed = True
-                    self._unacknowledged_bytes += stop - start
-                    if self._unacknowledged_bytes >= CONNECTION_WINDOW // 2:
-                        self._acknowledge()
                     if head is not whole.head:
                         whole.serve()
                         whole.head = head
+                    before = len(whole.bodies)
                     whole.streams.append(stream)
                     whole.bodies.append(data[start:stop])
+                    if opened_to == first and stream_id == ids.last:  # by the frame before
+                        if data.startswith(data[opened : opened + FRAME_START_BYTES], stop):
+                            position = whole.take_pairs(data, opened, first, stop, end)
+                    elif data.startswith(data[first : first + FRAME_START_BYTES], stop):
+                        position = whole.take_run(data, first, stop, end)
+                    taken = len(whole.bodies) - before
+                    self._unacknowledged_bytes += taken * (stop - start)
+                    if self._unacknowledged_bytes >= CONNECTION_WINDOW // 2:
+                        self._acknowledge()
                     continue
             elif kind == HEADERS and flags == END_HEADERS and not blocks.is_unfinished:
                 known = heads.get(data[start:stop])
@@ -323,6 +297,9 @@ class ServerConnection:
                         stream.content_length = head.content_length
                     stream.head = head
                     streams[stream_id] = stream
+                    opened, opened_to = first, stop
+                    if data.startswith(data[first : first + FRAME_START_BYTES], stop):
+                        position = whole.open_run(data, first, stop, end, head)
                     continue
             whole.serve()
             self._receive_frame(kind, flags, stream_id & STREAM_ID_MASK, data[start:stop])

@@ -15,6 +15,8 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 """What every client sends first (RFC 9113 §3.4)."""
 
 FRAME_HEAD_BYTES = 9
+FRAME_START_BYTES = 5
+"""Of them length, kind and flags; then the stream id."""
 FRAME_BYTES_MAX = 16_384
 """The largest payload we accept: the protocol's default, never raised by our SETTINGS."""
 WINDOW_MAX = 2**31 - 1

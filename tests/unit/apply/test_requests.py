@@ -1,7 +1,13 @@
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from kvstore.apply.requests import decode_put, plain_puts, plain_range_key, plain_serializable_key
+from kvstore.apply.requests import (
+    decode_put,
+    plain_puts,
+    plain_range_key,
+    plain_range_keys,
+    plain_serializable_keys,
+)
 from kvstore.wire.pb import rpc_pb2
 
 keys = st.binary(min_size=1, max_size=200)
@@ -62,6 +68,7 @@ def test_a_put_with_any_other_field_is_left_to_the_library(request: rpc_pb2.PutR
 @given(st.binary(max_size=64))
 @example(b"\x0a\x00\x12\x00")
 @example(b"\x0a\x01a\x12\x80")
+@example(b"\x0a\x85" + bytes(133))
 def test_any_bytes_read_by_hand_are_what_the_library_would_read(raw: bytes) -> None:
     found = plain_put(raw)
     if found is not None:
@@ -69,9 +76,10 @@ def test_any_bytes_read_by_hand_are_what_the_library_would_read(raw: bytes) -> N
     key = plain_range_key(raw)
     if key is not None:
         assert rpc_pb2.RangeRequest.FromString(raw) == rpc_pb2.RangeRequest(key=key)
-    key = plain_serializable_key(raw)
-    if key is not None:
-        expected = rpc_pb2.RangeRequest(key=key, serializable=True)
+    assert plain_range_keys([raw]) == (None if key is None else [key])
+    keys = plain_serializable_keys([raw])
+    if keys is not None:
+        expected = rpc_pb2.RangeRequest(key=keys[0], serializable=True)
         assert rpc_pb2.RangeRequest.FromString(raw) == expected
 
 
@@ -81,6 +89,8 @@ def test_a_range_of_one_key_is_read_by_hand(key: bytes) -> None:
     serializable = rpc_pb2.RangeRequest(key=key, serializable=True).SerializeToString()
 
     assert plain_range_key(raw) == key
-    assert plain_serializable_key(serializable) == key
+    assert plain_range_keys([raw, raw]) == [key, key]
+    assert plain_serializable_keys([serializable, serializable]) == [key, key]
     assert plain_range_key(serializable) is None
-    assert plain_serializable_key(raw) is None
+    assert plain_range_keys([raw, serializable]) is None
+    assert plain_serializable_keys([serializable, raw]) is None
