@@ -27,7 +27,7 @@ from kvstore.base.errors import Corrupt, LeaseNotFound, RequestRefused, SpaceExc
 from kvstore.base.ids import LeaseId, LogIndex, MemberId, Term
 from kvstore.base.key_range import KeyRange
 from kvstore.lease import Lessor
-from kvstore.mvcc import Event, Store
+from kvstore.mvcc import Counts, Event, Store
 from kvstore.wire.pb import raft_pb2, rpc_pb2
 from kvstore.wire.protobuf import varint_field
 
@@ -44,6 +44,8 @@ class AppliedTurn:
     batches: list[tuple[BatchId, list[Outcome]]] = field(default_factory=list)
     events: list[tuple[int, list[Event]]] = field(default_factory=list)
     """(revision, its events in order), ascending."""
+    counts: Counts = field(default_factory=Counts)
+    granted_ttls_s: list[int] = field(default_factory=list)
 
 
 class StateMachine:
@@ -125,6 +127,7 @@ class Turn:
         machine.store.commit(self._writer)
         machine.applied = self._applied
         result.events = self._writer.events
+        result.counts = self._writer.counts
         return result
 
     def _apply_batch(self, batch: Batch) -> Iterator[None]:
@@ -179,8 +182,13 @@ class Turn:
             OperationKind.TXN: self._apply_txn,
             OperationKind.DELETE_RANGE: self._operations.delete_range,
             OperationKind.LEASE_REVOKE: self._revoke,
-            OperationKind.LEASE_EXPIRE: self._revoke,
+            OperationKind.LEASE_EXPIRE: self._expire,
         }
+
+    def _expire(self, payload: bytes) -> Generator[None, None, Reply]:
+        reply = yield from self._revoke(payload)
+        self._writer.counts.leases_expired += 1
+        return reply
 
     def _current(self) -> tuple[int, int]:
         """Return the store revision, and the index of the entry that is being applied."""
@@ -196,6 +204,8 @@ class Turn:
     def _grant(self, payload: bytes) -> Reply:
         request = rpc_pb2.LeaseGrantRequest.FromString(payload)
         self._machine.lessor.grant(self._txn, LeaseId(request.ID), request.TTL)
+        self._writer.counts.leases_granted += 1
+        self._result.granted_ttls_s.append(request.TTL)
         return Reply(
             self._writer.revision, varint_field(2, request.ID) + varint_field(3, request.TTL)
         )
@@ -209,6 +219,7 @@ class Turn:
             for _ in self._operations.delete(KeyRange.single(key)):
                 yield
         lessor.revoke(self._txn, lease)
+        self._writer.counts.leases_revoked += 1
         return Reply(self._writer.end_request(), b"")
 
     def _publish(self, payload: bytes) -> Reply:

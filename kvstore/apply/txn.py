@@ -38,10 +38,13 @@ def apply_txn(request: rpc_pb2.TxnRequest, on: Operations) -> Generator[None, No
     Raises:
         RequestRefused: an operation of the chosen branches cannot be done; nothing was written.
     """
+    counts = on.writer.counts
+    before = counts.operations
     branch = _choose(request, on.writer)
     _check(branch, on)
     on.room.expect(0, sum(1 for _ in _chosen_operations(branch)))
     body = yield from _execute(branch, on)
+    counts.txns += counts.operations - before > 1
     return Reply(on.writer.end_request(), body)
 
 

@@ -7,11 +7,13 @@ import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
+from cryptography.x509 import load_pem_x509_certificate
 
 from kvstore.auth.identity import Identity
+from kvstore.auth.problems import JwtProblem
 from kvstore.base.errors import TokensNotIssued
 
-TTL_DEFAULT_S = 300.0
+_CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
 _VERIFIED_MAX = 4096
 """Tokens whose signature need not be verified again."""
 
@@ -20,10 +22,6 @@ METHODS = frozenset(
     [f"{family}{bits}" for family in ("RS", "PS", "ES", "HS") for bits in (256, 384, 512)]
     + ["EdDSA"]
 )
-
-
-class JwtProblem(ValueError):
-    """The options of `--auth-token=jwt,...` make no sense; the text says which."""
 
 
 class JwtKeys:
@@ -123,7 +121,7 @@ def _keys(
         signing = (
             serialization.load_pem_private_key(private_key, password=None) if private_key else None
         )
-        verifying = serialization.load_pem_public_key(public_key) if public_key else None
+        verifying = _public_key(public_key) if public_key else None
     except (ValueError, TypeError, UnsupportedAlgorithm) as problem:
         raise JwtProblem(f"auth: a key cannot be read: {problem}") from problem
     if signing is None:
@@ -136,6 +134,13 @@ def _keys(
         raise JwtProblem("auth: public and private keys don't match")
     _check_fit(method, derived)
     return signing, derived
+
+
+def _public_key(pem: bytes) -> PublicKeyTypes:
+    """Return the key of a PEM file, which may be a certificate's."""
+    if _CERTIFICATE in pem:
+        return load_pem_x509_certificate(pem).public_key()
+    return serialization.load_pem_public_key(pem)
 
 
 def _check_fit(method: str, key: PublicKeyTypes) -> None:

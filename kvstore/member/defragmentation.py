@@ -62,6 +62,7 @@ class Defragmentation:
         self._disk = disk_worker
         self._copier = copy_worker
         self._waiting: list[Done] = []
+        self._started = 0.0
         self._generation = 0
         self._former_bytes = 0
         self._copy: StateMachine | None = None
@@ -86,6 +87,7 @@ class Defragmentation:
         self._waiting.append(done)
         if self.is_running:
             return
+        self._started = self._member.clock.monotonic()
         backend = self._member.machine.backend
         self._generation = self._snapshots.next_generation()
         self._former_bytes = backend.size_bytes
@@ -208,6 +210,8 @@ class Defragmentation:
         if unused is not None:
             unused.close()
             self._keyspaces.remove(self._generation)
+        now = self._member.clock.monotonic()
+        self._member.meters.defragmentation.observe(now - self._started)
         if error is not None:
             logger.warning("defragmentation ended", extra={"why": str(error)})
         self._generation = 0

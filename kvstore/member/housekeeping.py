@@ -42,6 +42,7 @@ class Housekeeping:
         self._is_trim_due = False
         self._removal: Removal | None = None
         self._removal_due = False
+        self._removing_since: float | None = None
         self._waiting_for_removal: list[Callable[[], None]] = []
         self.holds_log = False
         """Whether a copy of the keyspace needs entries behind the one in force."""
@@ -172,12 +173,21 @@ class Housekeeping:
         except StorageFull:
             self._member.scheduler.later(_FULL_DISK_RETRY_S, self._look_for_removal)
             return
+        clock, meters = self._member.clock, self._member.meters
+        started = clock.monotonic()
+        if self._removing_since is None:
+            self._removing_since = started
         txn = backend.begin_write()
         is_done = self._remove_for_a_slice(self._removal, txn)
         txn.commit()
         self._member.close_view()
+        now = clock.monotonic()
+        meters.removal_slices_ms.observe(1000 * (now - started))
         if is_done:
             self._removal = None
+            meters.removals_ms.observe(1000 * (now - self._removing_since))
+            meters.removed_unix_s = clock.unix()
+            self._removing_since = None
             logger.info("finished scheduled compaction")
             self._look_for_removal()
         else:
@@ -189,6 +199,7 @@ class Housekeeping:
         clock = self._member.clock
         deadline = clock.monotonic() + self._limits.slice_s
         for _ in range(0, self._limits.compaction_batch, _REMOVED_PER_STEP):
+            self._member.meters.removal_records += _REMOVED_PER_STEP
             if removal.step(txn, _REMOVED_PER_STEP):
                 return True
             if clock.monotonic() >= deadline:

@@ -156,6 +156,7 @@ class LeaseKeeper:
                 if isinstance(ttl_s, NotPrimaryLessor):
                     asked.answered(ttl_s)
                 else:
+                    self._member.meters.leases_renewed += ttl_s > 0
                     asked.answered(TimeToLive(ttl_s, ttl_s))
 
             lessor.renew(asked.lease, now, renewed)

@@ -36,6 +36,7 @@ from kvstore.member.changes import applied_changes, shown_learners
 from kvstore.member.config import MemberConfig
 from kvstore.member.forwarding import Relay
 from kvstore.member.guarded import GuardedScheduler, GuardedWorker
+from kvstore.member.meters import SLOW_APPLY_S, Meters
 from kvstore.member.ports import PeerLinks, Scheduler, Worker
 from kvstore.member.proposals import Done, DoneEach, Proposals
 from kvstore.member.reads import Read, Reads
@@ -109,6 +110,7 @@ class Member(ConsensusHost):
         self._relay = Relay(config.limits.forwarded_bytes_max)
         self._no_leader_since: float | None = clock.monotonic()
         self.leader_changes = 0
+        self.meters = Meters()
         self.publish: Callable[[Sequence[Changes]], None] | None = None
         self.leadership_listeners: list[Callable[[bool], None]] = []
         self.applied_listeners: list[Callable[[], None]] = []
@@ -133,6 +135,21 @@ class Member(ConsensusHost):
     def applied_membership(self) -> Membership:
         """Who takes part as of the applied index: committed, unlike the one in force."""
         return self._applied_membership
+
+    @property
+    def proposals(self) -> Proposals:
+        """The requests on their way through the log."""
+        return self._proposals
+
+    @property
+    def reads(self) -> Reads:
+        """The linearizable reads under way."""
+        return self._reads
+
+    @property
+    def log_bytes(self) -> int:
+        """How many bytes were written to the log since it was opened, and what it held then."""
+        return self._wal.position
 
     @property
     def is_applying(self) -> bool:
@@ -371,15 +388,20 @@ class Member(ConsensusHost):
         job = self._wal.begin_sync()
         if job is not None:
             self._syncs_in_flight += 1
-            self._log_worker.submit(job.run, partial(self._log_synced, job))
+            self._log_worker.submit(
+                partial(_write_and_sync, job, self.clock), partial(self._log_synced, job)
+            )
 
-    def _log_synced(self, job: SyncJob, result: object) -> None:
+    def _log_synced(self, job: SyncJob, result: "tuple[float, float] | BaseException") -> None:
         self._syncs_in_flight -= 1
         if self._failure is not None:
             return
         if isinstance(result, BaseException):
             self.stop(result)
             return
+        write_s, sync_s = result
+        self.meters.wal_write.observe(write_s)
+        self.meters.wal_sync.observe(sync_s)
         self._wal.finish_sync(job)
         self.consensus.log_durable()
         self.turn()
@@ -416,6 +438,7 @@ class Member(ConsensusHost):
     def peer_disconnected(self, member: MemberId) -> None:
         """The link to `member` is down: what was forwarded over it may or may not have arrived."""
         self.linked_since.pop(member, None)
+        self.meters.lost_links[member] += 1
         self.consensus.peer_disconnected(member)
         self._proposals.lose(ProposalConnectionLost, sent_to=member)
 
@@ -479,6 +502,8 @@ class Member(ConsensusHost):
 
     def _apply_steps(self, turn: Turn, entries: Sequence[Entry]) -> Iterator[None]:
         membership = None
+        clock, meters = self.clock.monotonic, self.meters
+        started = clock()
         for entry in entries:
             if entry.kind is EntryKind.COMMAND:
                 yield from turn.apply(entry.index, entry.term, entry.data)
@@ -488,7 +513,15 @@ class Member(ConsensusHost):
                 meta.set_membership(turn.txn, entry.data)
                 turn.forget(membership.removed)
             turn.skip(entry.index, entry.term)
+        committing = clock()
         applied = turn.commit()
+        now = clock()
+        meters.backend_commit.observe(now - committing)
+        meters.apply.observe(now - started)
+        meters.slow_applies += now - started > SLOW_APPLY_S
+        meters.counts.add(applied.counts)
+        for ttl_s in applied.granted_ttls_s:
+            meters.lease_ttl.observe(ttl_s)
         self.close_view()
         if membership is not None:
             self._membership_applied(membership)
@@ -501,7 +534,8 @@ class Member(ConsensusHost):
 
     def send(self, member: MemberId, message: bytes) -> None:
         """Carry a message of the engine."""
-        self.links.send(member, Channel.RAFT, message)
+        if not self.links.send(member, Channel.RAFT, message):
+            self.meters.dropped_messages += 1
 
     def leader_changed(self, leader: MemberId | None, term: Term) -> None:
         """Give up what was sent to the former leader, and take up or lay down a leader's duties."""
@@ -560,6 +594,15 @@ class Member(ConsensusHost):
         """The log no longer holds what `member` needs."""
         if self.snapshot_requests is not None:
             self.snapshot_requests(member)
+
+
+def _write_and_sync(job: SyncJob, clock: Clock) -> tuple[float, float]:
+    """Do a job of the log, in its thread; return how long writing and syncing took, in seconds."""
+    started = clock.monotonic()
+    job.write()
+    written = clock.monotonic()
+    job.run()
+    return written - started, clock.monotonic() - written
 
 
 def _stored_membership(machine: StateMachine) -> Membership:

@@ -119,6 +119,11 @@ class Node:
             GuardedWorker(copy_worker or disk_worker, member),
         )
 
+    @property
+    def is_receiving_snapshot(self) -> bool:
+        """Whether another member's whole state is on its way here."""
+        return self._snapshots.is_receiving
+
     def start(self) -> None:
         """Ask for links to the other members. From now on `tick` is due a few times a heartbeat."""
         self.member.links.refuse(self.member.applied_membership.removed)

@@ -70,6 +70,16 @@ class Proposals:
         self._waiting_bytes = 0
         self._sequence = 0
         self._sent: dict[int, _Batch] = {}
+        self.failed = 0
+        """Requests whose outcome could not be told, or that nobody took in time."""
+
+    @property
+    def unanswered(self) -> int:
+        """Number of requests that wait for a batch, or in one for its end."""
+        waiting = sum(len(one.payloads) for one in self._waiting)
+        return waiting + sum(
+            len(one.payloads) for batch in self._sent.values() for one in batch.requests
+        )
 
     @property
     def has_waiting(self) -> bool:
@@ -183,20 +193,24 @@ class Proposals:
         ]
         for sequence in lost:
             for requests in self._sent.pop(sequence).requests:
-                requests.fail(error())
+                self._fail(requests, error())
 
     def expire(self, now: float) -> None:
         """Answer what has waited until its deadline; a sent request may still take effect."""
         while self._waiting and self._waiting[0].deadline <= now:
             requests = self._waiting.popleft()
             self._waiting_bytes -= _payload_bytes(requests)
-            requests.fail(ProposalTimedOut())
+            self._fail(requests, ProposalTimedOut())
         late = [
             sequence for sequence, batch in self._sent.items() if batch.requests[-1].deadline <= now
         ]
         for sequence in late:
             for requests in self._sent.pop(sequence).requests:
-                requests.fail(ProposalTimedOut())
+                self._fail(requests, ProposalTimedOut())
+
+    def _fail(self, requests: _Requests, error: RpcError) -> None:
+        self.failed += len(requests.payloads)
+        requests.fail(error)
 
     def fail_all(self, error: RpcError) -> None:
         """Answer everything with `error`, because this member stops."""

@@ -39,6 +39,8 @@ class Reads:
         self._joining: list[_Waiting] = []
         self._round: list[_Waiting] | None = None
         self._confirmed: deque[_Confirmed] = deque()
+        self.failed = 0
+        """Reads that no round confirmed in time."""
 
     @property
     def can_begin(self) -> bool:
@@ -67,11 +69,14 @@ class Reads:
 
     def expire(self, now: float) -> None:
         """Answer what has waited until its deadline."""
+        before = len(self._joining)
         self._joining = _expire(self._joining, now, ReadTimedOut)
+        self.failed += before - len(self._joining)
         if self._round is not None and all(read.deadline <= now for read in self._round):
             # Its answer may never come; a later one is ignored, and a new round may begin.
             expired, self._round = self._round, None
             _expire(expired, now, ReadTimedOut)
+            self.failed += len(expired)
         self._confirmed = deque(
             _Confirmed(index, alive)
             for index, reads in self._confirmed

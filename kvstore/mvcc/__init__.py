@@ -15,6 +15,7 @@ Read in this order: `revision`, `layout` (the trees as bytes), `store` (the way 
 """
 
 from kvstore.mvcc.compaction import Removal
+from kvstore.mvcc.counts import Counts
 from kvstore.mvcc.event import Changes, Event, Previous
 from kvstore.mvcc.hash import HashResult, HashSlices
 from kvstore.mvcc.key_value import KeyValue, decode_key_value
@@ -25,6 +26,7 @@ from kvstore.mvcc.write_txn import KeyspaceWriter
 
 __all__ = [
     "Changes",
+    "Counts",
     "Event",
     "HashResult",
     "HashSlices",

@@ -1,6 +1,7 @@
 """Writing the keyspace: many requests in one backend transaction, each a revision of its own."""
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import cast
 
 from kvstore.backend.backend import SLICE, WriteTxn
@@ -8,6 +9,7 @@ from kvstore.backend.schema import KEYS, REVISIONS
 from kvstore.base.errors import Compacted, FutureRevision
 from kvstore.base.key_range import KeyRange
 from kvstore.mvcc import meta
+from kvstore.mvcc.counts import Counts
 from kvstore.mvcc.event import Changes, Event, Previous
 from kvstore.mvcc.history import find_key_value, point_read
 from kvstore.mvcc.key_value import encode_key_value, encode_tombstone, key_of
@@ -49,6 +51,7 @@ class KeyspaceWriter:
         "_sub",
         "_txn",
         "compact_revision",
+        "counts",
         "events",
     )
 
@@ -60,6 +63,7 @@ class KeyspaceWriter:
         self._sub = 0
         self._events: list[Event] = []
         self.compact_revision = compact_revision
+        self.counts = Counts()
         self.events: list[Changes] = []
         """What the ended requests changed, in the order of revisions."""
 
@@ -104,6 +108,9 @@ class KeyspaceWriter:
         event = (False, key, key_value, None if is_create else before, is_create)
         self._events.append(_new(Event, event))
         self._sub = sub + 1
+        counts = self.counts
+        counts.puts += 1
+        counts.put_bytes += len(key) + len(value)
         return previous
 
     def put_each(self, puts: list[tuple[bytes, bytes]]) -> tuple[int, list[tuple[int, bytes]]]:
@@ -146,6 +153,8 @@ class KeyspaceWriter:
         self._txn.append_many(REVISIONS, records)
         self._main = after
         self._main_varint = encode_varint(after)
+        self.counts.puts += len(puts)
+        self.counts.put_bytes += sum(map(len, chain.from_iterable(puts)))
         return first, detached
 
     def delete_range(self, keys: KeyRange) -> list[Previous]:
@@ -157,6 +166,7 @@ class KeyspaceWriter:
 
     def delete_slices(self, keys: KeyRange) -> Iterator[list[Previous]]:
         """As `delete_range`, in slices: the request is over when the iterator is."""
+        self.counts.deletes += 1
         start, end = keys
         while not KeyRange(start, end).is_empty:
             heads: list[bytes] = []
@@ -177,10 +187,12 @@ class KeyspaceWriter:
 
     def range(self, query: RangeQuery) -> RangeResult:
         """Execute a range, at a revision that the caller has checked."""
+        self.counts.ranges += 1
         return run_range(self._txn, query, self.revision)
 
     def range_slices(self, query: RangeQuery) -> RangeSlices:
         """Execute a range in slices; no write may come in between."""
+        self.counts.ranges += 1
         return range_slices(self._txn, query, self.revision)
 
     def compact(self, revision: int) -> None:

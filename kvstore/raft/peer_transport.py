@@ -8,6 +8,7 @@ nothing of an old link can arrive during the next one (F17).
 import asyncio
 import logging
 import ssl
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast
@@ -108,6 +109,8 @@ class PeerTransport:
         self._dialling: dict[MemberId, asyncio.Task[None]] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._connections: set[_Connection] = set()
+        self._closed_bytes: Counter[tuple[str, MemberId]] = Counter()
+        """Of connections that are over, by direction and member."""
 
     async def run(self, listen_urls: Sequence[str], *, ready: asyncio.Event | None = None) -> None:
         """Listen and dial until cancelled.
@@ -203,8 +206,23 @@ class PeerTransport:
         """Forget a connection, and with it its link."""
         self._connections.discard(connection)
         member = connection.session.peer
+        if member is not None:
+            self._closed_bytes["received", member] += connection.bytes_received
+            self._closed_bytes["sent", member] += connection.bytes_sent
         if member is not None and member in self._links:
             self._links[member].lose(connection)
+
+    def byte_counts(self, direction: str) -> dict[MemberId, int]:
+        """Return the bytes "received" from or "sent" to each member so far."""
+        counts: Counter[MemberId] = Counter()
+        for (way, member), count in self._closed_bytes.items():
+            if way == direction:
+                counts[member] += count
+        for connection in self._connections:
+            if connection.session.peer is not None:
+                received, sent = connection.bytes_received, connection.bytes_sent
+                counts[connection.session.peer] += received if direction == "received" else sent
+        return counts
 
     # --- tasks ----------------------------------------------------------------------------------
 
@@ -333,6 +351,8 @@ class _Connection(asyncio.Protocol):
             now=network.clock.monotonic(),
         )
         self.is_over = asyncio.Event()
+        self.bytes_received = 0
+        self.bytes_sent = 0
         self._dialled = dialled
         self._transport: asyncio.Transport | None = None
         self._is_paused = False
@@ -358,6 +378,7 @@ class _Connection(asyncio.Protocol):
         self._network.judge(self, certificate, transport.get_extra_info("peername")[0])
 
     def data_received(self, data: bytes) -> None:
+        self.bytes_received += len(data)
         if self.is_over.is_set():
             return
         if not self._is_admitted:
@@ -413,6 +434,7 @@ class _Connection(asyncio.Protocol):
             data = self.session.data_to_send()
             if not data:
                 return
+            self.bytes_sent += len(data)
             self._transport.write(data)
 
     def tick(self, now: float) -> None:

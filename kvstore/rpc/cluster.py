@@ -86,7 +86,11 @@ class ClusterService:
     def _promote(self, call: UnaryCall, raw: bytes) -> None:
         request = decoded(rpc_pb2.MemberPromoteRequest, raw)
         change = Change(kind=ChangeKind.PROMOTE, member=MemberId(request.ID))
-        self._reconfiguration.change(change, partial(self._reply, call, _list_body))
+        self._reconfiguration.change(change, partial(self._promoted, call))
+
+    def _promoted(self, call: UnaryCall, error: RpcError | None) -> None:
+        self._member.meters.promotions += error is None
+        self._reply(call, _list_body, error)
 
     def _reply(self, call: UnaryCall, body: _Body, error: RpcError | None) -> None:
         if error is not None:

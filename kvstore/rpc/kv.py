@@ -56,6 +56,7 @@ class KvService:
         self._quota = quota
         self._housekeeping = housekeeping
         self._limits = member.config.limits
+        self._counts = member.meters.counts
 
     def methods(self) -> dict[str, Method]:
         """Return the routes of this service."""
@@ -96,6 +97,7 @@ class KvService:
             except RpcError as refusal:
                 call.fail(refusal.code, refusal.message)
                 return
+        self._counts.ranges += 1
         view = self._member.view()
         header = self._headers.field(view.revision, self._member.consensus.term)
         stored = view.key_value(key)
@@ -125,6 +127,7 @@ class KvService:
             for index, key in enumerate(keys):
                 self._reply_key(calls.one(index), key, None)
             return
+        self._counts.ranges += len(keys)
         view = self._member.view()
         header = self._headers.field(view.revision, self._member.consensus.term)
         wanted = list(dict.fromkeys(keys))  # a key that many ask for is looked up once
@@ -145,6 +148,7 @@ class KvService:
             return
         try:
             self._access.check_range(call, query.keys)
+            self._counts.ranges += 1
             if query.keys.is_single or query.count_only or 0 < query.limit <= _PAGE_KEYS:
                 self._reply_result(call, self._member.view().range(query))
             else:
@@ -210,6 +214,9 @@ class KvService:
             return
         try:
             self._access.check_txn(call, request)
+            ranges = len(request.compare) + len(request.success)
+            self._counts.ranges += ranges
+            self._counts.txns += ranges > 1
             self._finish(call, read_txn(request, self._member.view()))
         except RpcError as refusal:
             call.fail(refusal.code, refusal.message)

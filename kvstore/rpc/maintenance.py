@@ -86,9 +86,11 @@ class MaintenanceService:
         except RpcError:
             view.close()
             raise
-        self._hash_slice(call, view, slices)
+        self._hash_slice(call, view, slices, self._member.clock.monotonic())
 
-    def _hash_slice(self, call: UnaryCall, view: ReadView, slices: HashSlices) -> None:
+    def _hash_slice(
+        self, call: UnaryCall, view: ReadView, slices: HashSlices, started: float
+    ) -> None:
         if not call.is_open:
             view.close()
             return
@@ -98,8 +100,10 @@ class MaintenanceService:
             view.close()
             found: HashResult = end.value
         else:
-            self._member.scheduler.soon(partial(self._hash_slice, call, view, slices))
+            step = partial(self._hash_slice, call, view, slices, started)
+            self._member.scheduler.soon(step)
             return
+        self._member.meters.hash_at_revision.observe(self._member.clock.monotonic() - started)
         body = rpc_pb2.HashKVResponse(
             hash=found.crc,
             compact_revision=found.compact_revision,
@@ -109,10 +113,10 @@ class MaintenanceService:
 
     def _hash(self, call: UnaryCall, _: bytes) -> None:
         view = self._member.machine.store.view()
-        self._hash_all_slice(call, view, view.hash_all())
+        self._hash_all_slice(call, view, view.hash_all(), self._member.clock.monotonic())
 
     def _hash_all_slice(
-        self, call: UnaryCall, view: ReadView, slices: Generator[None, None, int]
+        self, call: UnaryCall, view: ReadView, slices: Generator[None, None, int], started: float
     ) -> None:
         if not call.is_open:
             view.close()
@@ -121,9 +125,11 @@ class MaintenanceService:
             next(slices)
         except StopIteration as end:
             view.close()
+            self._member.meters.hash.observe(self._member.clock.monotonic() - started)
             call.reply(self._header() + rpc_pb2.HashResponse(hash=end.value).SerializeToString())
         else:
-            self._member.scheduler.soon(partial(self._hash_all_slice, call, view, slices))
+            step = partial(self._hash_all_slice, call, view, slices, started)
+            self._member.scheduler.soon(step)
 
     def _defragment(self, call: UnaryCall, _: bytes) -> None:
         def done(error: RpcError | None) -> None:

@@ -62,6 +62,7 @@ class _Backup:
             return
         self._txn = member.machine.backend.begin_read()
         member.long_reads += 1
+        self._started = member.clock.monotonic()
         head = head_of(self._txn, member.config.cluster_id, meta.membership(self._txn))
         chunks = snapshot_chunks(self._txn, head, chunk_bytes_max=_BLOB_BYTES - _FRAME_BYTES)
         self._pieces = framed(chunks)
@@ -112,3 +113,5 @@ class _Backup:
         if self._pieces is not None:
             self._txn.close()
             self._member.long_reads -= 1
+            took_s = self._member.clock.monotonic() - self._started
+            self._member.meters.backup.observe(took_s)

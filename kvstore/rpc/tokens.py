@@ -1,13 +1,15 @@
 """The two kinds of token that a cluster may use, as `--auth-token` names them."""
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from kvstore.auth import AuthStore, Identity
-from kvstore.auth.jwt_tokens import JwtKeys
 from kvstore.auth.simple_tokens import draw_prefix, index_of
 from kvstore.base.clock import Clock
 from kvstore.base.entropy import Entropy
 from kvstore.base.errors import TokensNotIssued
+
+if TYPE_CHECKING:
+    from kvstore.auth.jwt_tokens import JwtKeys
 
 
 class TokenProvider(Protocol):
@@ -71,7 +73,7 @@ class SimpleTokenProvider:
 class JwtProvider:
     """Signed tokens that say themselves whom they stand for, at which auth revision."""
 
-    def __init__(self, keys: JwtKeys, clock: Clock) -> None:
+    def __init__(self, keys: "JwtKeys", clock: Clock) -> None:
         self._keys = keys
         self._clock = clock
 

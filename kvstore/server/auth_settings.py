@@ -2,13 +2,17 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from kvstore.auth.jwt_tokens import TTL_DEFAULT_S, JwtKeys, JwtProblem
 from kvstore.auth.passwords import COST_DEFAULT, COST_MAX, COST_MIN
+from kvstore.auth.problems import TTL_DEFAULT_S, JwtProblem
 from kvstore.base.clock import Clock
 from kvstore.base.entropy import Entropy
 from kvstore.rpc.tokens import JwtProvider, SimpleTokenProvider, TokenProvider
 from kvstore.server.flags import duration_s
+
+if TYPE_CHECKING:
+    from kvstore.auth.jwt_tokens import JwtKeys
 
 _JWT_OPTIONS = frozenset(("pub-key", "priv-key", "sign-method", "ttl"))
 
@@ -39,7 +43,7 @@ class AuthSettings:
         return found
 
 
-def jwt_keys(settings: AuthSettings) -> JwtKeys | None:
+def jwt_keys(settings: AuthSettings) -> "JwtKeys | None":
     """Return the keys that `--auth-token=jwt,...` names, or None for simple tokens.
 
     Raises:
@@ -51,6 +55,8 @@ def jwt_keys(settings: AuthSettings) -> JwtKeys | None:
         return None
     if kind != "jwt":
         raise JwtProblem(f'unknown token type "{kind}": simple or jwt')
+    from kvstore.auth.jwt_tokens import JwtKeys  # noqa: PLC0415 - its libraries take 0.1 s to load
+
     options: dict[str, str] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")

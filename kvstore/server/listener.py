@@ -31,6 +31,7 @@ from kvstore.server.tls import name_of
 from kvstore.wire.grpc.calls import StreamRoute, UnaryRoute
 from kvstore.wire.grpc.dispatch import Dispatcher, Routes
 from kvstore.wire.grpc.replies import FREQUENT
+from kvstore.wire.grpc.tallies import Tallies
 from kvstore.wire.http1 import Http1Connection, starts_http1
 from kvstore.wire.http2.connection import ServerConnection
 from kvstore.wire.http2.frames import PREFACE
@@ -79,8 +80,12 @@ class Listener:
         keepalive_interval_s: float = KEEPALIVE_INTERVAL_S,
         keepalive_timeout_s: float = KEEPALIVE_TIMEOUT_S,
         admits: Callable[[Mapping[str, object] | None], bool] = lambda _: True,
+        measures_rpcs: bool = False,
     ) -> None:
-        """`admits`: whether a client with this verified certificate may connect by its names."""
+        """`admits`: whether a client with this verified certificate may connect by its names.
+
+        `measures_rpcs`: whether the time of every call is measured.
+        """
         self.admits = admits
         self.bytes_received = 0
         self.bytes_sent = 0
@@ -95,7 +100,8 @@ class Listener:
                 if isinstance(method, UnaryMethod)
                 else StreamRoute(method.open)
                 for path, method in routes.items()
-            }
+            },
+            Tallies(clock=clock.monotonic if measures_rpcs else None),
         )
         self._http = http
         self._connections_max = connections_max()

@@ -1,20 +1,30 @@
 """The metrics of a member, under the names that etcd's dashboards look for."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from kvstore.backend.schema import Tree
+from kvstore.base.key_range import KeyRange
 from kvstore.member import Member
+from kvstore.member.node import Node
+from kvstore.mvcc import RangeQuery
 from kvstore.rpc.health_checks import HealthChecks
 from kvstore.rpc.maintenance import ALARM_NAMES, SERVER_VERSION, STORAGE_VERSION
 from kvstore.server.listener import Listener
+from kvstore.server.metric_families import counter, gauge, labelled
+from kvstore.server.metrics_fixed import FixedCollector
+from kvstore.server.metrics_of_work import PeerBytes, WorkCollector
 from kvstore.watch import WatchHub
 
 _CLUSTER_VERSION = STORAGE_VERSION.rpartition(".")[0]
 """As etcd labels it: without the patch level."""
+
+
+_KEYS_COUNTED_MAX = 10_000
+"""Up to so many keys are counted one by one when metrics are asked for: a few milliseconds."""
 
 
 class MemberCollector(Collector):
@@ -110,7 +120,7 @@ class MemberCollector(Collector):
             ("etcd_server_version", "This member's version.", "server_version", SERVER_VERSION),
             ("etcd_cluster_version", "The cluster's version.", "cluster_version", _CLUSTER_VERSION),
         ):
-            yield _labelled(name, help_text, {label: value}, 1.0)
+            yield labelled(name, help_text, {label: value}, 1.0)
 
     def _health(self) -> Iterable[Metric]:
         checks = self._checks
@@ -118,8 +128,7 @@ class MemberCollector(Collector):
             ("etcd_server_health_success", "Good answers of /health.", True),
             ("etcd_server_health_failures", "Bad answers of /health.", False),
         ):
-            count = checks.health_counts[is_healthy]
-            yield GaugeMetricFamily(name, help_text, value=float(count))
+            yield counter(name, help_text, checks.health_counts[is_healthy])
         last = GaugeMetricFamily(
             "etcd_server_healthcheck", "Whether a check passed last.", labels=("type", "name")
         )
@@ -135,13 +144,10 @@ class MemberCollector(Collector):
 
     def _keyspace(self) -> Iterable[Metric]:
         machine = self._member.machine
-        view = machine.backend.begin_read()
-        try:
-            keys = view.count(Tree.KEYS) + view.count(Tree.LONG_KEYS)
-        finally:
-            view.close()
-        yield GaugeMetricFamily(
-            "etcd_debugging_mvcc_keys_total", "Keys, deleted ones included.", value=float(keys)
+        yield gauge(
+            "etcd_debugging_mvcc_keys_total",
+            "Keys; where there are many, deleted ones that are not compacted yet are counted.",
+            self._keys(),
         )
         yield GaugeMetricFamily(
             "etcd_debugging_auth_revision", "The auth revision.", value=float(machine.auth.revision)
@@ -154,6 +160,18 @@ class MemberCollector(Collector):
         for member_id, alarm in machine.alarms.raised():
             alarms.add_metric((f"{member_id:x}", ALARM_NAMES[alarm]), 1.0)
         yield alarms
+
+    def _keys(self) -> int:
+        machine = self._member.machine
+        stored = machine.backend.begin_read()
+        try:
+            found = stored.count(Tree.KEYS) + stored.count(Tree.LONG_KEYS)
+        finally:
+            stored.close()
+        if found > _KEYS_COUNTED_MAX:
+            return found
+        everything = RangeQuery(keys=KeyRange(b"\x00", None), count_only=True)
+        return self._member.view().range(everything).count
 
     def _network(self) -> Iterable[Metric]:
         for direction in ("received", "sent"):
@@ -175,18 +193,18 @@ class MemberCollector(Collector):
             yield peers
 
 
-def _labelled(name: str, help_text: str, labels: dict[str, str], value: float) -> Metric:
-    family = GaugeMetricFamily(name, help_text, labels=tuple(labels))
-    family.add_metric(tuple(labels.values()), value)
-    return family
-
-
 def metrics_text(
-    member: Member, hub: WatchHub, checks: HealthChecks, listeners: Sequence[Listener]
+    node: Node,
+    checks: HealthChecks,
+    listeners: Sequence[Listener],
+    features: Mapping[str, bool],
+    peer_bytes: PeerBytes,
 ) -> "MetricsText":
     """Return what serves `/metrics` for this member."""
     registry = CollectorRegistry()
-    registry.register(MemberCollector(member, hub, checks, listeners))
+    registry.register(MemberCollector(node.member, node.hub, checks, listeners))
+    registry.register(WorkCollector(node, listeners, peer_bytes))
+    registry.register(FixedCollector(features))
     ProcessCollector(registry=registry)
     return MetricsText(registry)
 

@@ -218,7 +218,9 @@ class Server:
             services.access,
             trusts_certificates=config.auth.trusts_certificates,
         )
-        metrics = metrics_text(member, self._node.hub, checks, self._listeners)
+        metrics = metrics_text(
+            self._node, checks, self._listeners, config.features, self._transport.byte_counts
+        )
         http = HttpRoutes(
             member,
             checks,
@@ -254,6 +256,7 @@ class Server:
             keepalive_interval_s=listen.ping_interval_s,
             keepalive_timeout_s=listen.ping_timeout_s,
             admits=self._tls.admits_client,
+            measures_rpcs=self._config.measures_rpcs,
         )
         self._listeners.append(listener)
         self._closers.append(lambda: listener.close(grace_s=_SHUTDOWN_GRACE_S))

@@ -13,7 +13,6 @@ from typing import Protocol
 from kvstore.base.clock import Clock
 from kvstore.base.urls import Url
 from kvstore.raft.peer_transport import PeerTls
-from kvstore.server.certificates import self_signed
 from kvstore.server.tls import (
     Reloading,
     TlsFiles,
@@ -144,6 +143,8 @@ def _files(
         return files
     certificate, key = directory / "cert.pem", directory / "key.pem"
     if not (certificate.exists() and key.exists()):
+        from kvstore.server.certificates import self_signed  # noqa: PLC0415 - slow to load
+
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         now = datetime.datetime.fromtimestamp(clock.unix(), datetime.UTC)
         hosts = sorted({url.host for url in urls})

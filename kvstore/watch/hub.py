@@ -1,7 +1,7 @@
 """The hub: publishes turns to synced watchers, and feeds the others from history."""
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import assert_never
 
 from kvstore.base.entropy import Entropy
@@ -53,6 +53,8 @@ class WatchHub:
         self._future_starts: list[int] = []
         self._streams: dict[WatchStream, None] = {}
         self._reminders = Reminders()
+        self.events_sent = 0
+        """Counted once for each watcher that was sent one."""
 
     @property
     def revision(self) -> int:
@@ -136,9 +138,10 @@ class WatchHub:
             self._fall_behind(watcher, max(first, watcher.start_revision))
 
     def _deliver(
-        self, watchers: Iterable[Watcher], head: bytes, fields: list[bytes]
+        self, watchers: Collection[Watcher], head: bytes, fields: list[bytes]
     ) -> list[Watcher]:
         """Send one response to each watcher; return those whose stream had no room."""
+        self.events_sent += len(fields) * len(watchers)
         body = b"".join(fields) if len(fields) > 1 else fields[0]
         size = len(head) + _WATCH_ID_FIELD_BYTES_MAX + len(body)
         is_large = size >= self._fragment_bytes and len(fields) > 1

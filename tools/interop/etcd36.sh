@@ -47,4 +47,5 @@ export KVSTORE_FULL=1
   tests/conformance/test_auth_decisions.py \
   tests/conformance/test_gateway.py \
   tests/conformance/test_locks.py \
+  tests/conformance/test_metrics.py \
   tests/conformance/test_without_quorum.py

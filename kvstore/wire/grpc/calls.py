@@ -6,8 +6,10 @@ A call outlives its stream harmlessly: once the client has gone, answers are dro
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from kvstore.base.errors import Code
 from kvstore.wire.grpc.metadata import metadata_of, timeout_s
 from kvstore.wire.grpc.replies import send_message, send_replies, send_reply, send_status
+from kvstore.wire.grpc.tallies import UNCOUNTED, Tally
 from kvstore.wire.http2.sender import Sender
 from kvstore.wire.http2.stream import Stream
 
@@ -47,13 +49,46 @@ class UnaryCall:
         """End the call with OK and `message`."""
         stream = self._stream
         if stream.is_open and stream.trailers is None:
+            self._rpc.tally.sent += 1
             send_reply(self._sender, stream, message)
+        else:
+            self._rpc.tally.ended[Code.CANCELLED] += 1
 
     def fail(self, code: int, text: str) -> None:
         """End the call with a status other than OK."""
         assert code, "a unary call that succeeds has a message"
         if self.is_open:
+            self._rpc.tally.ended[code] += 1
             send_status(self._sender, self._stream, code, text)
+
+
+class TimedUnaryCall(UnaryCall):
+    """One whose time is measured, from its whole request to its answer."""
+
+    __slots__ = ("_started",)
+
+    def __init__(self, sender: Sender, stream: Stream, rpc: "Rpc") -> None:
+        super().__init__(sender, stream, rpc)
+        self._started = _now(rpc.tally)
+
+    def reply(self, message: bytes) -> None:
+        """End the call with OK and `message`."""
+        self._measure()
+        super().reply(message)
+
+    def fail(self, code: int, text: str) -> None:
+        """End the call with a status other than OK."""
+        self._measure()
+        super().fail(code, text)
+
+    def _measure(self) -> None:
+        tally = self._rpc.tally
+        tally.seconds.observe(_now(tally) - self._started)
+
+
+def _now(tally: Tally) -> float:
+    assert tally.clock is not None, "the time of these calls is not measured"
+    return tally.clock()
 
 
 class UnaryCalls:
@@ -77,6 +112,7 @@ class UnaryCalls:
 
     def reply_each(self, first: int, messages: Sequence[bytes]) -> None:
         """End the calls from `first` on with OK, each with its message."""
+        self._rpc.tally.sent += len(messages)
         send_replies(self._sender, self._streams[first : first + len(messages)], messages)
 
     def fail(self, code: int, text: str) -> None:
@@ -88,12 +124,16 @@ class UnaryCalls:
 class StreamCall:
     """One streaming rpc, as its handler may use it."""
 
-    __slots__ = ("_rpc", "_sender", "_stream")
+    __slots__ = ("_rpc", "_sender", "_started", "_stream", "_tally")
 
     def __init__(self, sender: Sender, stream: Stream, rpc: "Rpc") -> None:
         self._sender = sender
         self._stream = stream
         self._rpc = rpc
+        self._tally: Tally | None = rpc.tally
+        """None once its end is counted."""
+        rpc.tally.started += 1
+        self._started = rpc.tally.clock() if rpc.tally.clock is not None else 0.0
 
     @property
     def metadata(self) -> Mapping[str, str]:
@@ -125,12 +165,26 @@ class StreamCall:
         """Queue a message; never waits."""
         stream = self._stream
         if stream.trailers is None:
+            self._rpc.tally.sent += 1
             send_message(self._sender, stream, message)
 
     def finish(self, code: int = 0, text: str = "") -> None:
         """End the stream with a status, after everything queued."""
         if self.is_open:
+            self.count_end(code)
             send_status(self._sender, self._stream, code, text)
+
+    def count_received(self, messages: int) -> None:
+        """Count messages of the client."""
+        self._rpc.tally.received += messages
+
+    def count_end(self, code: int) -> None:
+        """Count the end of the stream; the first one counts."""
+        tally, self._tally = self._tally, None
+        if tally is not None:
+            tally.ended[code] += 1
+            if tally.clock is not None:
+                tally.seconds.observe(tally.clock() - self._started)
 
 
 class StreamHandler(Protocol):
@@ -178,13 +232,17 @@ class Refusal(NamedTuple):
 class Rpc:
     """What a request head asks of gRPC: derived once a header block, kept in its `route`."""
 
-    __slots__ = ("encoding", "metadata", "route", "timeout_s")
+    __slots__ = ("encoding", "metadata", "route", "tally", "timeout_s")
 
     def __init__(
-        self, route: UnaryRoute | StreamRoute | Refusal, headers: Mapping[str, str]
+        self,
+        route: UnaryRoute | StreamRoute | Refusal,
+        headers: Mapping[str, str],
+        tally: Tally = UNCOUNTED,
     ) -> None:
         """Raises BadMetadata."""
         self.route = route
+        self.tally = tally
         self.encoding = headers.get("grpc-encoding")
         timeout = headers.get("grpc-timeout")
         self.timeout_s = None if timeout is None else timeout_s(timeout)

@@ -10,6 +10,7 @@ from kvstore.wire.grpc.calls import (
     StreamCall,
     StreamHandler,
     StreamRoute,
+    TimedUnaryCall,
     UnaryCall,
     UnaryCalls,
     UnaryRoute,
@@ -17,6 +18,7 @@ from kvstore.wire.grpc.calls import (
 from kvstore.wire.grpc.framing import PREFIX, PREFIX_BYTES, BadMessage, MessageReader
 from kvstore.wire.grpc.metadata import BadMetadata
 from kvstore.wire.grpc.replies import send_status
+from kvstore.wire.grpc.tallies import UNCOUNTED, UNKNOWN, Tallies, Tally
 from kvstore.wire.http2.request_head import RequestHead
 from kvstore.wire.http2.sender import Sender
 from kvstore.wire.http2.stream import Consumer, Stream
@@ -35,7 +37,10 @@ _PLAIN = object()
 class Routes:
     """The methods of a server by path, shared by its connections."""
 
-    def __init__(self, methods: Mapping[str, UnaryRoute | StreamRoute]) -> None:
+    def __init__(
+        self, methods: Mapping[str, UnaryRoute | StreamRoute], tallies: Tallies | None = None
+    ) -> None:
+        self.tallies = tallies or Tallies()
         self._methods = dict(methods)
         self._services = {path.rpartition("/")[0] for path in methods}
 
@@ -59,6 +64,13 @@ class Routes:
             return Refusal(Code.UNIMPLEMENTED, text)
         return Refusal(Code.UNIMPLEMENTED, f"unknown service {service}")
 
+    def tally(self, head: RequestHead, route: UnaryRoute | StreamRoute | Refusal) -> Tally:
+        """Return where calls with this head are counted."""
+        if isinstance(route, Refusal):
+            return UNCOUNTED
+        version = head.headers.get("client-api-version", UNKNOWN)
+        return self.tallies.of(head.path, version, is_stream=isinstance(route, StreamRoute))
+
 
 class Dispatcher:
     """Serves the requests of one connection (`http2.connection.Requests`)."""
@@ -78,7 +90,8 @@ class Dispatcher:
             head.route = _PLAIN
             return
         try:
-            rpc = Rpc(self._routes.find(head), head.headers)
+            route = self._routes.find(head)
+            rpc = Rpc(route, head.headers, self._routes.tally(head, route))
         except BadMetadata as error:
             rpc = Rpc(Refusal(Code.INTERNAL, str(error), 400), {})
         head.route = rpc
@@ -90,13 +103,16 @@ class Dispatcher:
         if type(rpc) is Rpc and type(rpc.route) is UnaryRoute:
             messages = _messages(bodies, self._message_bytes_max)
             handle_each = rpc.route.handle_each
-            if messages is not None and handle_each is not None and len(streams) > 1:
-                handle_each(UnaryCalls(self._sender, streams, rpc), messages)
-                return
             if messages is not None:
+                tally = rpc.tally
+                tally.started += len(streams)
+                if handle_each is not None and len(streams) > 1 and tally.clock is None:
+                    handle_each(UnaryCalls(self._sender, streams, rpc), messages)
+                    return
                 handle = rpc.route.handle
+                kind = UnaryCall if tally.clock is None else TimedUnaryCall
                 for stream, message in zip(streams, messages, strict=True):
-                    handle(UnaryCall(self._sender, stream, rpc), message)
+                    handle(kind(self._sender, stream, rpc), message)
                 return
         for stream, body in zip(streams, bodies, strict=True):
             stream.consumer = consumer = self.open(stream, head)
@@ -115,7 +131,9 @@ class Dispatcher:
             return self._refuse(stream, route)
         reader = MessageReader(message_bytes_max=self._message_bytes_max, encoding=rpc.encoding)
         if isinstance(route, UnaryRoute):
-            return _UnaryConsumer(self, route, UnaryCall(self._sender, stream, rpc), reader)
+            rpc.tally.started += 1
+            kind = UnaryCall if rpc.tally.clock is None else TimedUnaryCall
+            return _UnaryConsumer(self, route, kind(self._sender, stream, rpc), reader)
         call = StreamCall(self._sender, stream, rpc)
         return _StreamConsumer(self, route.open(call), call, reader)
 
@@ -295,6 +313,7 @@ class _StreamConsumer:
             return
         # A peer that stops within a message owes us its end; between messages it may rest.
         self.expects_end = self._body.is_unfinished
+        self._call.count_received(len(messages))
         for message in messages:
             if not self._call.is_open:
                 return
@@ -319,6 +338,7 @@ class _StreamConsumer:
     def aborted(self) -> None:
         if not self._is_closed:
             self._is_closed = True
+            self._call.count_end(Code.CANCELLED)
             self._handler.closed()
 
     def _fail(self, code: Code, text: str) -> None:

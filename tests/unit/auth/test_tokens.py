@@ -6,11 +6,13 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from kvstore.auth import Identity, simple_tokens
-from kvstore.auth.jwt_tokens import JwtKeys, JwtProblem
+from kvstore.auth.jwt_tokens import JwtKeys
 from kvstore.auth.passwords import PasswordTooLong, decode_hash, encode_hash, hashed, matches
+from kvstore.auth.problems import JwtProblem
 from kvstore.auth.simple_tokens import SimpleTokens, draw_prefix, index_of
 from kvstore.base.entropy import SystemEntropy
 from kvstore.base.errors import NoPasswordUser, TokensNotIssued
+from kvstore.server.certificates import self_signed
 
 USER = Identity("alice", 7)
 
@@ -98,6 +100,15 @@ def test_a_member_with_the_public_key_alone_verifies_and_does_not_sign() -> None
     assert verifier.identity_of(signer.sign(USER, now=0.0), now=1.0) == USER
     with pytest.raises(TokensNotIssued):
         verifier.sign(USER, now=0.0)
+
+
+def test_the_public_key_may_stand_in_a_certificate() -> None:
+    made = self_signed(["localhost"], now=datetime.datetime.now(datetime.UTC), days=1)
+    certificate = made.certificate.public_bytes(serialization.Encoding.PEM)
+    private, _ = pem(made.key)
+    signer = JwtKeys("ES256", private_key=private, public_key=certificate, ttl_s=60.0)
+    verifier = JwtKeys("ES256", private_key=None, public_key=certificate, ttl_s=60.0)
+    assert verifier.identity_of(signer.sign(USER, now=0.0), now=1.0) == USER
 
 
 def test_a_token_of_another_method_is_not_believed() -> None:

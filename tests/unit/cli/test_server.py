@@ -1,6 +1,8 @@
 """`kvstored` answers what needs no server by itself."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -21,6 +23,13 @@ def test_the_version_begins_with_the_line_that_scripts_parse(
 def test_help_goes_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
     assert kvstored(["--help"], {}) == 0
     assert "--listen-client-urls" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_member_with_simple_tokens_loads_no_library_for_others() -> None:
+    script = "import sys, kvstore.server.server; print('jwt' in sys.modules)"
+    command = [sys.executable, "-c", script]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "False\n"
 
 
 def test_an_unknown_flag_exits_with_2_and_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
