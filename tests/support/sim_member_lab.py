@@ -7,13 +7,11 @@ from typing import TypeVar
 
 from google.protobuf.message import Message
 
-from kvstore.apply import Outcome, Reply, attributes_operation
-from kvstore.apply.command import OperationKind
 from kvstore.base.ids import MemberId
 from kvstore.base.limits import Limits
 from kvstore.raft.consensus import Membership
 from kvstore.raft.timing import RaftTiming
-from kvstore.wire.pb import raft_pb2, rpc_pb2
+from kvstore.wire.pb import rpc_pb2
 from tests.simulation.members.calls import Answer, Status, StreamRequest, UnaryRequest, Wire
 from tests.simulation.members.machine import Machine
 from tests.simulation.members.oracle import Oracle
@@ -44,6 +42,7 @@ def calm_profile(members: int, limits: Limits) -> Profile:
         leftovers=0.0,
         message_loss=0.0,
         drift=0.0,
+        has_operator=False,
         disk_s=(0.0005, 0.001),
         limits=limits,
         start_cuts=0.0,
@@ -92,7 +91,7 @@ class MemberLab:
     def publish(self) -> None:
         """Let every member tell its name, and wait until the cluster allows changes."""
         for machine in self.machines:
-            publish(machine)
+            machine.publish_name()
         self.elapse(_HEALTHY_S)
 
     def join(self, member_id: MemberId) -> Machine:
@@ -104,7 +103,7 @@ class MemberLab:
         self.machines.append(machine)
         self.network.attach(member_id, machine)
         machine.start()
-        publish(machine)
+        machine.publish_name()
         return machine
 
     def heal(self) -> None:
@@ -207,18 +206,6 @@ class MemberLab:
     def _connect(self) -> None:
         self.network.connect_all()
         self.world.after(0.05, self._connect)
-
-
-def publish(machine: Machine) -> None:
-    """Let a member tell its cluster its name, as one does when it has started."""
-    name = raft_pb2.MemberAttributes(name=f"m{machine.id}", birth=machine.id)
-    payload = attributes_operation(machine.id, name)
-
-    def done(outcome: Outcome) -> None:
-        if not isinstance(outcome, Reply) and machine.is_alive:
-            machine.post(0.1, publish, machine)
-
-    machine.node.member.propose(OperationKind.MEMBER_ATTRIBUTES, payload, done)
 
 
 class _OneMessage:

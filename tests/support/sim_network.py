@@ -76,6 +76,10 @@ class SimNetwork:
 
     # --- links
 
+    def is_up(self, one: MemberId, two: MemberId) -> bool:
+        """Whether the two are connected."""
+        return pair_of(one, two) in self._up
+
     def connect_all(self) -> None:
         """Connect what is alive and not cut."""
         if len(self._up) == self._pairs:

@@ -14,6 +14,7 @@ REFUSED_CONNECTION = "connection refused"
 LOST_CONNECTION = "connection lost"
 CLIENT_DEADLINE = "client deadline"
 _DETECTION_S = 0.01
+_AMBIGUOUS = (Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.CANCELLED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,11 @@ class Status:
 
     code: Code
     text: str
+
+    @property
+    def is_ambiguous(self) -> bool:
+        """Whether the request may have been, or may yet be, carried out."""
+        return self.code in _AMBIGUOUS and self.text != REFUSED_CONNECTION
 
 
 class Wire:

@@ -4,26 +4,21 @@ from collections.abc import Callable, Sequence
 from math import ceil
 from typing import TYPE_CHECKING
 
-from kvstore.base.errors import Code
+from google.protobuf.message import Message
+
 from kvstore.base.ids import MemberId
 from kvstore.base.key_range import prefix_end
 from kvstore.wire.pb import rpc_pb2
-from tests.simulation.members.calls import (
-    REFUSED_CONNECTION,
-    Answer,
-    Status,
-    UnaryRequest,
-    Wire,
-)
+from tests.simulation.members.calls import Answer, Status, UnaryRequest, Wire
+from tests.simulation.members.machine import Machine
 from tests.simulation.members.records import Fate, Operation, Records, Request, Response
 from tests.simulation.outcome import is_ahead
 
 if TYPE_CHECKING:
     from tests.simulation.members.cluster import Cluster
 
-_TIMEOUT_S = 9.0
+TIMEOUT_S = 9.0
 _AT_EASE = 4.0
-_AMBIGUOUS = (Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.CANCELLED)
 _PREFIX = b"k/"
 _LAST_READABLE = 0.4
 """Chance that a look at the past goes as far back as can be."""
@@ -50,6 +45,23 @@ class Recorder:
         self.records = records
         self.cluster = cluster
 
+    def send(  # noqa: PLR0913 - an rpc's fields
+        self,
+        client: str,
+        path: str,
+        request: Message,
+        answered: Callable[[Answer], None],
+        *,
+        member: MemberId | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> Machine:
+        """Make one rpc at any member if none is named; `answered` is called once. Return where."""
+        machine = self.cluster.machines[member or self.cluster.any_member()]
+        self.world.log(client, "asks", machine.id, type(request).__name__)
+        message = request.SerializeToString()
+        UnaryRequest(self.wire, machine, path, message, answered, timeout_s=timeout_s)
+        return machine
+
     def ask(
         self,
         client: str,
@@ -58,19 +70,15 @@ class Recorder:
         *,
         member: MemberId | None = None,
     ) -> None:
-        """Send one request, to any member if none is named; `done` is called once."""
+        """Send one request, and record what becomes of it; `done` is called once."""
         world, note = self.world, self.cluster.oracle.note
-        machine = self.cluster.machines[member or self.cluster.any_member()]
-        operation = Operation(client, machine.id, request, world.now)
-        self.records.operations.append(operation)
         path, parse = _METHODS[type(request)]
 
         def answered(answer: Answer) -> None:
             operation.returned = world.now
             if isinstance(answer, Status):
                 operation.why = answer.text
-                is_unknown = answer.code in _AMBIGUOUS and answer.text != REFUSED_CONNECTION
-                operation.fate = Fate.UNKNOWN if is_unknown else Fate.REFUSED
+                operation.fate = Fate.UNKNOWN if answer.is_ambiguous else Fate.REFUSED
                 note(f"refused: {answer.text}")
             else:
                 operation.fate = Fate.OK
@@ -79,15 +87,9 @@ class Recorder:
             world.log(operation)
             done(operation)
 
-        world.log(client, "asks", machine.id, type(request).__name__)
-        UnaryRequest(
-            self.wire,
-            machine,
-            f"/etcdserverpb.{path}",
-            request.SerializeToString(),
-            answered,
-            timeout_s=_TIMEOUT_S,
-        )
+        machine = self.send(client, f"/etcdserverpb.{path}", request, answered, member=member)
+        operation = Operation(client, machine.id, request, world.now)
+        self.records.operations.append(operation)
 
 
 class Client:

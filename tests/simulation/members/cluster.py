@@ -10,11 +10,14 @@ from kvstore.base.ids import LogIndex, MemberId
 from kvstore.mvcc import HashResult, ReadView
 from kvstore.raft.consensus import Membership
 from kvstore.wire.pb import rpc_pb2
+from tests.simulation.members.append_clients import AppendClient, AppendRecords
 from tests.simulation.members.calls import Wire
 from tests.simulation.members.clients import Client, Recorder
 from tests.simulation.members.judgement import judge
 from tests.simulation.members.lease_clients import LeaseClient
+from tests.simulation.members.lock_clients import LockClient, LockRecords
 from tests.simulation.members.machine import Machine
+from tests.simulation.members.operator import Operator
 from tests.simulation.members.oracle import Oracle
 from tests.simulation.members.profile import Profile
 from tests.simulation.members.records import Fate, Operation, Records
@@ -83,6 +86,8 @@ class Cluster:
             "failing_sync": self._failing_sync,
             "full_disk": self._full_disk,
             "transfer": self._transfer,
+            "defragment": self._defragment,
+            "bit_rot": self._turn_a_bit,
         }
         self._fault_bag = [name for name, weight in profile.weights.items() for _ in range(weight)]
         if profile.drift:
@@ -90,6 +95,8 @@ class Cluster:
         if profile.message_loss:
             self.oracle.note("fault: message_loss")
         self._watchers: list[WatchClient] = []
+        self._lists = AppendRecords()
+        self._locks = LockRecords()
         self._begin()
 
     @property
@@ -118,10 +125,22 @@ class Cluster:
             history.log.append((revision, self.oracle.history[revision].events))
         for watcher in self._watchers:
             watcher.judge(history)
+        self._lists.judge(self.oracle)
+        self._locks.judge(self.oracle)
 
     def any_member(self) -> MemberId:
         """Return the member that a client talks to next."""
-        return self.world.dice.choice(list(self.machines))
+        return self.world.dice.choice(self._present)
+
+    def join(self, member_id: MemberId, membership: Membership) -> None:
+        """Start a member that was added, with what another one told it of its cluster."""
+        machine = Machine(
+            member_id, self.world, self._network, self.oracle, self.profile, membership
+        )
+        self.machines[member_id] = machine
+        self._network.attach(member_id, machine)
+        machine.start()
+        self.oracle.note("member joined")
 
     # --- what goes on all the time
 
@@ -134,13 +153,32 @@ class Cluster:
             LeaseClient(f"l{number}", self._recorder)
         for number in range(profile.watchers):
             self._watchers.append(WatchClient(f"w{number}", self._recorder))
+        for number in range(profile.append_clients):
+            AppendClient(number, self._recorder, self._lists)
+        for number in range(profile.lock_clients):
+            LockClient(f"q{number}", self._recorder, self._locks)
+        if profile.has_operator:
+            Operator("operator", self._recorder)
         world.after(world.dice.expovariate(profile.faults), self._fault)
 
     def _connect(self) -> None:
         self._network.connect_all()
+        self._tell_removed()
         self.world.after(0.25, self._connect)
 
+    def _tell_removed(self) -> None:
+        """Let whoever reaches a member that knows it was removed hear of it, and stop."""
+        for machine in self._alive:
+            for other in self._alive:
+                if other.refuses(machine.id) and self._network.is_up(machine.id, other.id):
+                    machine.post(0.0, machine.hear_of_removal)
+                    break
+
     # --- faults
+
+    @property
+    def _present(self) -> list[MemberId]:
+        return [member for member, machine in self.machines.items() if not machine.is_removed]
 
     @property
     def _alive(self) -> list[Machine]:
@@ -156,7 +194,7 @@ class Cluster:
         dice, profile = self.world.dice, self.profile
         self.world.after(dice.expovariate(profile.faults), self._fault)
         kind = dice.choice(self._fault_bag)
-        if not self._alive or (len(self.machines) < 2 and kind in _FAULTS_BETWEEN):
+        if not self._alive or (len(self._present) < 2 and kind in _FAULTS_BETWEEN):
             return
         self.world.log("fault:", kind)
         self.oracle.note(f"fault: {kind}")
@@ -210,20 +248,19 @@ class Cluster:
         self.world.after(self._span_s(0.2, 2.0, 8.0), self._network.heal)
 
     def _partition(self) -> None:
-        dice, present = self.world.dice, list(self.machines)
+        dice, present = self.world.dice, self._present
         side = sorted(dice.sample(present, dice.randint(1, len(present) - 1)))
         self._cut(side, 1.0)
 
     def _partial_partition(self) -> None:
-        present = list(self.machines)
-        self._cut(sorted(self.world.dice.sample(present, 1)), 0.6)
+        self._cut(sorted(self.world.dice.sample(self._present, 1)), 0.6)
 
     def _one_way(self) -> None:
-        sender, receiver = self.world.dice.sample(list(self.machines), 2)
+        sender, receiver = self.world.dice.sample(self._present, 2)
         self._network.stall(sender, receiver, self.world.now + self._span_s(0.2, 1.0, 4.0))
 
     def _break(self) -> None:
-        self._network.break_link(*self.world.dice.sample(list(self.machines), 2))
+        self._network.break_link(*self.world.dice.sample(self._present, 2))
 
     def _leave_with_old_leader(self) -> None:
         """Cut a leader off from a majority; its clients stay with it."""
@@ -248,12 +285,24 @@ class Cluster:
 
     def _hand_over(self, leader: Machine, target: MemberId | None) -> None:
         member = leader.node.member
-        if member.is_leader and len(self.machines) > 1:
+        if member.is_leader and len(self._present) > 1:
             try:
                 member.consensus.transfer_leadership(target)
             except RpcError as refusal:
                 self.oracle.note(f"transfer refused: {refusal.message}")
             member.schedule_turn()
+
+    def _defragment(self) -> None:
+        victim = self._victim()
+        victim.post(0.0, victim.defragment)
+
+    def _turn_a_bit(self) -> None:
+        """Kill a member; its log is found damaged at the next start, and repaired by its owner."""
+        victim = self._victim()
+        victim.kill()
+        if victim.turn_a_bit():
+            self.oracle.note("bit turned")
+        self.world.after(self._span_s(0.01, 0.5), victim.restart)
 
     # --- the end
 
@@ -292,7 +341,7 @@ class Cluster:
     def _is_calm(self) -> bool:
         members = [machine.node.member for machine in self._alive]
         return (
-            len(members) == len(self.machines)
+            len(members) == len(self._present)
             and len(self._leaders) == 1
             and len({member.machine.applied.index for member in members}) == 1
             and len({member.consensus.commit_index for member in members}) == 1
@@ -301,7 +350,9 @@ class Cluster:
 
     def _serve_a_last_time(self) -> None:
         """Write and read through each member, into each watched range."""
-        pending = {(member, key) for member in self.machines for key in _FINAL_KEYS}
+        (leader,) = self._leaders
+        voters = leader.node.member.applied_membership.voters
+        pending = {(member, key) for member in voters for key in _FINAL_KEYS}
 
         def ask(member: MemberId, key: bytes, attempt: int) -> None:
             def written(operation: Operation) -> None:
@@ -350,7 +401,8 @@ class Cluster:
             txn = member.machine.backend.begin_read()
             trees = [list(txn.scan(tree)) for tree in _EQUAL_TREES]
             txn.close()
-            contents[machine.id] = (store.revision, store.compact_revision, hashed, trees)
+            members = member.applied_membership
+            contents[machine.id] = (store.revision, store.compact_revision, hashed, trees, members)
         first, *others = contents.values()
         if any(other != first for other in others):
             self.oracle.fail("state_equality", f"members differ in the end: {contents}"[:2000])

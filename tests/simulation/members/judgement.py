@@ -11,6 +11,7 @@ from collections import defaultdict
 from kvstore.base.key_range import KeyRange
 from kvstore.mvcc import decode_key_value
 from kvstore.wire.pb import kv_pb2, rpc_pb2
+from tests.simulation.members.lock_clients import LOCK_PREFIX
 from tests.simulation.members.oracle import Oracle
 from tests.simulation.members.records import Fate, Operation, Records
 
@@ -228,7 +229,9 @@ def _values(oracle: Oracle, revision: int) -> set[bytes]:
     if found is None:
         return set()
     return {
-        decode_key_value(event.key_value).value for event in found.events if not event.is_delete
+        decode_key_value(event.key_value).value
+        for event in found.events
+        if not (event.is_delete or event.key.startswith(LOCK_PREFIX))
     }
 
 

@@ -7,8 +7,10 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
+from kvstore.apply import Outcome, Reply, attributes_operation
+from kvstore.apply.command import OperationKind
 from kvstore.auth.passwords import COST_MIN
-from kvstore.base.errors import MemberFailed, MemberRemoved
+from kvstore.base.errors import CorruptWal, MemberFailed, MemberRemoved, RpcError
 from kvstore.base.ids import ClusterId, MemberId, Term
 from kvstore.member import MemberConfig
 from kvstore.member.bootstrap import Identity, open_member
@@ -20,6 +22,9 @@ from kvstore.rpc.call import Method
 from kvstore.rpc.header import ResponseHeaders
 from kvstore.server.auth_settings import AuthSettings
 from kvstore.server.services import Services
+from kvstore.wal.recovery import recover
+from kvstore.wal.segment import HEADER_BYTES, WalIdentity
+from kvstore.wire.pb import raft_pb2
 from tests.simulation.members.oracle import Oracle
 from tests.simulation.members.profile import Profile
 from tests.support.sim_disk import SimDisk
@@ -97,6 +102,8 @@ class Machine:
         self._may_fail = False
         self._is_healed = False
         self._start_cut_after: int | None = None
+        self._rot: tuple[Path, int, int] | None = None
+        """File, offset and bits that have turned on the disk, until somebody notices."""
 
     # --- life
 
@@ -120,10 +127,21 @@ class Machine:
             self.keyspaces.crash()
             self._restart_later()
             return
+        except CorruptWal:
+            if self._rot is None:
+                raise
+            self._oracle.note("bit rot found")
+            self._repair()
+            self._restart_later()
+            return
         finally:
             self._start_cut_after = None
+        if self._rot is not None:
+            self._oracle.fail("corruption_is_found", f"{self.id} starts in spite of {self._rot}")
         self.is_alive = True
         self.node.start()
+        if profile.has_operator:
+            self.publish_name()
         self._tick()
         self._world.log(self.id, "starts at", self.node.member.machine.applied.index)
 
@@ -148,6 +166,26 @@ class Machine:
         """Start again, unless it runs, or was removed from its cluster."""
         if not (self.is_alive or self.is_removed):
             self.start()
+
+    def publish_name(self) -> None:
+        """Let the member tell its cluster its name, as one does when it has started."""
+        name = raft_pb2.MemberAttributes(name=f"m{self.id}", birth=self.id)
+
+        def done(outcome: Outcome) -> None:
+            if not isinstance(outcome, Reply):
+                self.post(1.0, self.publish_name)
+
+        payload = attributes_operation(self.id, name)
+        self.node.member.propose(OperationKind.MEMBER_ATTRIBUTES, payload, done)
+
+    def hear_of_removal(self) -> None:
+        """Be refused by another member, for good."""
+        if not self.is_removed:
+            self._stopped(MemberRemoved("refused by a peer"))
+
+    def refuses(self, peer: MemberId) -> bool:
+        """Whether its member tells `peer` that it was removed."""
+        return self.is_alive and peer in self._links.refused
 
     def post(self, delay_s: float, action: Callable[..., None], *arguments: object) -> None:
         """Run `action` in this life, in `delay_s`, or when the pause ends."""
@@ -190,9 +228,34 @@ class Machine:
         self._disk.free_bytes = None
         self.keyspaces.fill(is_full=False)
 
+    def defragment(self) -> None:
+        """Copy the keyspace, and go on with the copy."""
+
+        def done(error: RpcError | None) -> None:
+            self._oracle.note("defragmented" if error is None else f"refused: {error.message}")
+
+        if not self.node.defragmentation.is_running:
+            self.node.defragmentation.start(done)
+
+    def turn_a_bit(self) -> bool:
+        """Turn one bit of what its log, now closed, has promised; return whether there is any."""
+        assert not self.is_alive
+        names = self._disk.names(_WAL)
+        log = recover(_WAL, names, self._disk, WalIdentity(CLUSTER, self.id))
+        if log is None or log.watermark <= log.segments[0].start:
+            return False
+        dice = self._world.dice
+        position = dice.randrange(log.segments[0].start, log.watermark)
+        segment = next(each for each in log.segments if position < each.end)
+        offset = HEADER_BYTES + position - segment.start
+        self._rot = (_WAL / segment.name, offset, 1 << dice.randrange(8))
+        self._disk.rot(*self._rot)
+        return True
+
     def heal(self) -> None:
         """End all faults for good, but pauses: what has waited must come in its order."""
         self._is_healed = True
+        self._repair()
         self.restart()
         self._links.loss = 0.0
         self._log_worker.held_until = self._disk_worker.held_until = 0.0
@@ -341,6 +404,12 @@ class Machine:
         self._world.log(self.id, "stops:", failure)
         # The process ends in an orderly way, after the step under way.
         self.post(0.0, self._exit)
+
+    def _repair(self) -> None:
+        """Bring the disk back to what it was."""
+        if self._rot is not None:
+            self._disk.rot(*self._rot)
+            self._rot = None
 
     def _exit(self) -> None:
         self.kill()

@@ -32,6 +32,10 @@ class Profile:
     """Clients begin at multiples of this, and so together; 0: each at its own time."""
     watchers: int
     lease_clients: int
+    lock_clients: int
+    append_clients: int
+    has_operator: bool
+    """Whether the members change."""
     keys: int
     value_bytes: int
     faults: float
@@ -62,6 +66,9 @@ class Profile:
             waves_s=dice.choice((0.0, 0.3, 1.0)),
             watchers=dice.choice((1, 3)),
             lease_clients=dice.choice((1, 2)),
+            lock_clients=dice.choice((0, 0, 3)),
+            append_clients=dice.choice((0, 0, 3)),
+            has_operator=dice.random() < 1 / 3,
             keys=dice.choice((1, 4, 8)),
             value_bytes=dice.choice((0, 0, 40, 700)),
             faults=dice.choice((0.15, 0.25, 0.5)),
@@ -81,6 +88,8 @@ class Profile:
                 "failing_sync": dice.choice((0, 1)),
                 "full_disk": dice.choice((0, 0, 1)),
                 "transfer": dice.choice((0, 1, 2)),
+                "defragment": dice.choice((0, 1)),
+                "bit_rot": dice.choice((0, 0, 1)),
             },
             start_cuts=dice.choice((0.0, 0.3)),
             switch_cuts=dice.choice((0.0, 0.3)),
