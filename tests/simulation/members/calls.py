@@ -13,6 +13,8 @@ from tests.support.world import World
 REFUSED_CONNECTION = "connection refused"
 LOST_CONNECTION = "connection lost"
 CLIENT_DEADLINE = "client deadline"
+ROOT = "root"
+"""The name in every client's certificate; a token counts before it."""
 _DETECTION_S = 0.01
 _AMBIGUOUS = (Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.CANCELLED)
 
@@ -56,8 +58,10 @@ class UnaryRequest:
         done: Callable[[Answer], None],
         *,
         timeout_s: float,
+        token: str = "",
     ) -> None:
-        self.metadata: Mapping[str, str] = {}
+        self.metadata: Mapping[str, str] = {"token": token} if token else {}
+        self.client_name = ROOT
         self.is_open = True
         self._wire = wire
         self._machine = machine
@@ -128,6 +132,7 @@ class StreamRequest:
         state: Callable[[], int] = lambda: 0,
     ) -> None:
         self.metadata: Mapping[str, str] = {"hasleader": "true"}
+        self.client_name = ROOT
         self.is_open = True
         self.unsent_bytes = 0
         self._wire = wire

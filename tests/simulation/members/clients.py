@@ -17,7 +17,7 @@ from tests.simulation.outcome import is_ahead
 if TYPE_CHECKING:
     from tests.simulation.members.cluster import Cluster
 
-TIMEOUT_S = 9.0
+_TIMEOUT_S = 9.0
 _AT_EASE = 4.0
 _PREFIX = b"k/"
 _LAST_READABLE = 0.4
@@ -53,13 +53,13 @@ class Recorder:
         answered: Callable[[Answer], None],
         *,
         member: MemberId | None = None,
-        timeout_s: float = TIMEOUT_S,
+        token: str = "",
     ) -> Machine:
         """Make one rpc at any member if none is named; `answered` is called once. Return where."""
         machine = self.cluster.machines[member or self.cluster.any_member()]
         self.world.log(client, "asks", machine.id, type(request).__name__)
         message = request.SerializeToString()
-        UnaryRequest(self.wire, machine, path, message, answered, timeout_s=timeout_s)
+        UnaryRequest(self.wire, machine, path, message, answered, timeout_s=_TIMEOUT_S, token=token)
         return machine
 
     def ask(
@@ -69,6 +69,7 @@ class Recorder:
         done: Callable[[Operation], None],
         *,
         member: MemberId | None = None,
+        token: str = "",
     ) -> None:
         """Send one request, and record what becomes of it; `done` is called once."""
         world, note = self.world, self.cluster.oracle.note
@@ -87,7 +88,8 @@ class Recorder:
             world.log(operation)
             done(operation)
 
-        machine = self.send(client, f"/etcdserverpb.{path}", request, answered, member=member)
+        path = f"/etcdserverpb.{path}"
+        machine = self.send(client, path, request, answered, member=member, token=token)
         operation = Operation(client, machine.id, request, world.now)
         self.records.operations.append(operation)
 

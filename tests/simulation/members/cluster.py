@@ -11,6 +11,7 @@ from kvstore.mvcc import HashResult, ReadView
 from kvstore.raft.consensus import Membership
 from kvstore.wire.pb import rpc_pb2
 from tests.simulation.members.append_clients import AppendClient, AppendRecords
+from tests.simulation.members.auth_clients import Administrator, Permission, Worker
 from tests.simulation.members.calls import Wire
 from tests.simulation.members.clients import Client, Recorder
 from tests.simulation.members.judgement import judge
@@ -31,7 +32,15 @@ _CONVERGENCE_S = 120.0
 _CALMING_S = 5.0
 _LAST_OPERATIONS_S = 30.0
 """The last operations wait for what may still be under way: a pause, a snapshot."""
-_EQUAL_TREES = (Tree.KEYS, Tree.LONG_KEYS, Tree.LEASES, Tree.LEASE_KEYS, Tree.ALARMS)
+_EQUAL_TREES = (
+    Tree.KEYS,
+    Tree.LONG_KEYS,
+    Tree.LEASES,
+    Tree.LEASE_KEYS,
+    Tree.MEMBERS,
+    Tree.ALARMS,
+    Tree.AUTH,
+)
 _LAST_ATTEMPTS = 3
 _FINAL_KEYS = (b"k/0", b"k/1", b"k/2")
 
@@ -97,6 +106,7 @@ class Cluster:
         self._watchers: list[WatchClient] = []
         self._lists = AppendRecords()
         self._locks = LockRecords()
+        self._permission = Permission()
         self._begin()
 
     @property
@@ -127,6 +137,7 @@ class Cluster:
             watcher.judge(history)
         self._lists.judge(self.oracle)
         self._locks.judge(self.oracle)
+        self._permission.judge(self.oracle)
 
     def any_member(self) -> MemberId:
         """Return the member that a client talks to next."""
@@ -159,6 +170,9 @@ class Cluster:
             LockClient(f"q{number}", self._recorder, self._locks)
         if profile.has_operator:
             Operator("operator", self._recorder)
+        if profile.has_authentication:
+            Administrator(self._recorder, self._permission)
+            Worker(self._recorder, self._permission)
         world.after(world.dice.expovariate(profile.faults), self._fault)
 
     def _connect(self) -> None:

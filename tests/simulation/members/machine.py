@@ -335,7 +335,7 @@ class Machine:
             self.node,
             headers,
             entropy,
-            auth=AuthSettings(bcrypt_cost=COST_MIN),
+            auth=AuthSettings(bcrypt_cost=COST_MIN, trusts_certificates=True),
             auth_worker=self._disk_worker,
         )
         self.methods = dict(self._services.methods)

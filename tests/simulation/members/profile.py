@@ -34,6 +34,8 @@ class Profile:
     lease_clients: int
     lock_clients: int
     append_clients: int
+    has_authentication: bool
+    """Whether it is switched on, early in the run."""
     has_operator: bool
     """Whether the members change."""
     keys: int
@@ -68,6 +70,7 @@ class Profile:
             lease_clients=dice.choice((1, 2)),
             lock_clients=dice.choice((0, 0, 3)),
             append_clients=dice.choice((0, 0, 3)),
+            has_authentication=dice.random() < 1 / 4,
             has_operator=dice.random() < 1 / 3,
             keys=dice.choice((1, 4, 8)),
             value_bytes=dice.choice((0, 0, 40, 700)),
