@@ -13,6 +13,7 @@ GROUP = "kvstore.commands"
 BUILT_IN = {
     "chaos": ("kvstore.cli.chaos:chaos", "Break a cluster on purpose, and judge it."),
     "check": ("kvstore.cli.check:check", "Judge a recorded history, and draw it."),
+    "doctor": ("kvstore.cli.doctor:doctor", "Look for what makes clusters ill."),
     "local": ("kvstore.cli.local:local", "Run a cluster on this machine, one process a member."),
     "tls": ("kvstore.cli.tls:tls", "Make certificates for a cluster and its clients."),
 }

@@ -12,6 +12,7 @@ import resource
 import socket
 import ssl
 from collections.abc import Callable, Mapping
+from email.utils import formatdate
 from pathlib import Path
 from typing import cast
 
@@ -234,7 +235,7 @@ class Listener:
                 client_name=request.client_name,
                 is_secure=request.is_secure,
             ),
-            _HttpExchange(respond),
+            _HttpExchange(respond, self.clock),
         )
 
     def _open_plain(self, sender: Sender, stream: Stream, head: RequestHead) -> Consumer:
@@ -477,20 +478,24 @@ class Connection(asyncio.Protocol):
 class _HttpExchange:
     """What the HTTP handlers answer by: their responses as those of the wire."""
 
-    def __init__(self, respond: Respond) -> None:
+    def __init__(self, respond: Respond, clock: Clock) -> None:
         self._respond = respond
+        self._clock = clock
 
     @property
     def is_open(self) -> bool:
         return self._respond.is_open
 
     def __call__(self, response: HttpResponse) -> None:
-        headers = {"content-type": response.content_type, **response.headers}
-        self._respond(PlainResponse(response.status, headers, response.body))
+        self._respond(PlainResponse(response.status, self._headers(response), response.body))
 
     def begin(self, head: HttpResponse, events: HttpBodyEvents) -> HttpBody:
-        headers = {"content-type": head.content_type, **head.headers}
-        return self._respond.begin(head.status, headers, events)
+        return self._respond.begin(head.status, self._headers(head), events)
+
+    def _headers(self, head: HttpResponse) -> dict[str, str]:
+        """Return them with the time, which a server that knows it has to say (RFC 9110, 6.6.1)."""
+        date = formatdate(self._clock.unix(), usegmt=True)
+        return {"content-type": head.content_type, "date": date, **head.headers}
 
 
 class _Refused(asyncio.Protocol):

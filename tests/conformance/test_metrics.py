@@ -7,8 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from kvstore.client import Client
-from tests.support.cluster_process import KVSTORED, ClusterProcess
-from tests.support.etcd_process import etcd_program
+from tests.support.cluster_process import KVSTORED, ClusterProcess, Program
 
 pytestmark = [pytest.mark.slow, pytest.mark.etcd]
 
@@ -25,8 +24,8 @@ ABSENT = {
 
 
 @pytest.fixture(scope="module")
-def texts() -> Iterator[tuple[str, str]]:
-    with ClusterProcess(KVSTORED, 1) as ours, ClusterProcess(etcd_program(), 1) as theirs:
+def texts(reference_etcd: Program) -> Iterator[tuple[str, str]]:
+    with ClusterProcess(KVSTORED, 1) as ours, ClusterProcess(reference_etcd, 1) as theirs:
         yield used_metrics(ours.endpoints[0]), used_metrics(theirs.endpoints[0])
 
 

@@ -9,15 +9,14 @@ import pytest
 from kvstore.cli.ctl.mirrors import PAGE_KEYS, Mirror
 from kvstore.client import Client, Delete, Put
 from kvstore.client import prefix as prefix_of
-from tests.support.cluster_process import KVSTORED, ClusterProcess
-from tests.support.etcd_process import etcd_program
+from tests.support.cluster_process import KVSTORED, ClusterProcess, Program
 
 pytestmark = [pytest.mark.slow, pytest.mark.etcd]
 
 
 @pytest.fixture(scope="module")
-def clusters() -> Iterator[dict[str, str]]:
-    with ClusterProcess(KVSTORED, 1) as ours, ClusterProcess(etcd_program(), 1) as theirs:
+def clusters(reference_etcd: Program) -> Iterator[dict[str, str]]:
+    with ClusterProcess(KVSTORED, 1) as ours, ClusterProcess(reference_etcd, 1) as theirs:
         yield {"kvstore": ours.endpoints[0], "etcd": theirs.endpoints[0]}
 
 
