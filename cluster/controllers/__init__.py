@@ -14,6 +14,9 @@ the same input gives the same plan. A *reconcile* carries the plan out, as often
     stateful_plan, stateful_set        StatefulSet: names that stay, one pod after the other
     daemon_plan, daemon_set            DaemonSet: a pod a node
     job_plan, job                      Job: every pod's end counts once
+    cron_plan, cron_job                CronJob: a Job a time; and Jobs that go after their end
+    disruption, resource_quota         what may be evicted, and what is used
+    account_tokens, slice_mirroring    Secrets with tokens; slices of Endpoints that somebody wrote
     service_endpoints, endpoints, endpoint_slices
 
 Invariants

@@ -3,8 +3,11 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from cluster.controllers.account_tokens import AccountTokensController
+from cluster.controllers.cron_job import CronJobController, TtlAfterFinishedController
 from cluster.controllers.daemon_set import DaemonSetController
 from cluster.controllers.deployment import DeploymentController
+from cluster.controllers.disruption import DisruptionController
 from cluster.controllers.endpoint_slices import EndpointSliceController
 from cluster.controllers.endpoints import EndpointsController
 from cluster.controllers.garbage_collector import GarbageCollector
@@ -12,10 +15,12 @@ from cluster.controllers.job import JobController
 from cluster.controllers.namespaces import NamespaceController
 from cluster.controllers.node_lifecycle import NodeLifecycleController
 from cluster.controllers.replica_set import ReplicaSetController
+from cluster.controllers.resource_quota import ResourceQuotaController
 from cluster.controllers.service_accounts import (
     RootCertificateController,
     ServiceAccountsController,
 )
+from cluster.controllers.slice_mirroring import SliceMirroringController
 from cluster.controllers.stateful_set import StatefulSetController
 from cluster.informer.controller import Controller
 from cluster.informer.environment import Environment
@@ -33,10 +38,13 @@ class Setting:
 
 Make = Callable[[Environment, Setting], Controller]
 CONTROLLERS: Mapping[str, Make] = {
+    "cronjob": lambda environment, _: CronJobController(environment),
     "daemonset": lambda environment, _: DaemonSetController(environment),
     "deployment": lambda environment, _: DeploymentController(environment),
+    "disruption": lambda environment, _: DisruptionController(environment),
     "endpoint": lambda environment, _: EndpointsController(environment),
     "endpointslice": lambda environment, _: EndpointSliceController(environment),
+    "endpointslicemirroring": lambda environment, _: SliceMirroringController(environment),
     "garbagecollector": lambda environment, setting: GarbageCollector(
         environment, setting.discover
     ),
@@ -47,11 +55,18 @@ CONTROLLERS: Mapping[str, Make] = {
     "replicationcontroller": lambda environment, _: ReplicaSetController(
         environment, REPLICATION_CONTROLLERS
     ),
+    "resourcequota": lambda environment, setting: ResourceQuotaController(
+        environment, setting.discover
+    ),
     "root-ca-certificate-publisher": lambda environment, setting: RootCertificateController(
         environment, setting.root_certificate
     ),
     "serviceaccount": lambda environment, _: ServiceAccountsController(environment),
+    "serviceaccount-token": lambda environment, setting: AccountTokensController(
+        environment, setting.root_certificate
+    ),
     "statefulset": lambda environment, _: StatefulSetController(environment),
+    "ttl-after-finished": lambda environment, _: TtlAfterFinishedController(environment),
 }
 
 

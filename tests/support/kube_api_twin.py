@@ -127,6 +127,10 @@ class ApiTwin:
         if (ref.resource.plural, subresource) == ("pods", "eviction"):
             await self.delete(ref)
             return {}
+        if (ref.resource.plural, subresource) == ("serviceaccounts", "token"):
+            self._found(ref)
+            bound = string_at(body, "spec", "boundObjectRef", "name")
+            return {"status": {"token": f"token of {ref.name} for {bound}"}}
         raise AssertionError(f"the twin has no {ref.resource.plural}/{subresource}")
 
     async def update(

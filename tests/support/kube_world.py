@@ -162,8 +162,10 @@ class World:
     def elapse(self, seconds: float) -> None:
         self.clock.now += seconds
 
-    def settle(self, *, between: Callable[[], bool] = lambda: False) -> None:
-        """No more faults: go on until nothing is left to do, now or later within ten minutes."""
+    def settle(
+        self, *, between: Callable[[], bool] = lambda: False, within_s: float = 600.0
+    ) -> None:
+        """No more faults: go on until nothing is left to do, now or within some time."""
         self.api.fault = lambda _verb, _resource: ""
         for _ in range(PASSES_MAX):
             while self.deliver(0) or self.work(0):
@@ -171,7 +173,7 @@ class World:
             if between():
                 continue
             due = [at for one in self.controllers if (at := one.queue.next_due()) is not None]
-            if not due or min(due) > self.clock.now + 600:
+            if not due or min(due) > self.clock.now + within_s:
                 return
             self.clock.now = max(min(due), self.clock.now)
         raise AssertionError("the controllers find no rest")
