@@ -6,6 +6,7 @@
     scores                 where would it be best
     preemption             whose end would make room
     decision               all of it for one pod: the same snapshot gives the same feasible set
+    cache                  nodes with their pods, kept as changes come: snapshots cost what changed
     queue                  who is next, who waits and for what
     scheduler              the shell: informers in, bindings, conditions and events out
 

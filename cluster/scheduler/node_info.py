@@ -48,9 +48,12 @@ class NodeInfo:
     @cached_property
     def scored_requested(self) -> Amounts:
         """The same for scores."""
-        return _sum(
-            {name: pod.scored_requests.get(name, 0) for name in (CPU, MEMORY)} for pod in self.pods
-        )
+        return _sum(map(_scored, self.pods))
+
+    @cached_property
+    def choosy_pods(self) -> list[PodInfo]:
+        """Those of its pods that care which pods are near them."""
+        return [pod for pod in self.pods if pod.has_affinity]
 
     @cached_property
     def host_ports(self) -> list[HostPort]:
@@ -72,8 +75,22 @@ class NodeInfo:
         return NodeInfo(self.node, tuple(pod for pod in self.pods if pod.uid not in uids))
 
     def with_pod(self, pod: PodInfo) -> "NodeInfo":
-        """Return the node as it would be with one more pod."""
-        return NodeInfo(self.node, (*self.pods, pod))
+        """Return the node as it would be with one more pod. Cost: the sums are added to."""
+        changed = NodeInfo(self.node, (*self.pods, pod))
+        changed.__dict__["requested"] = added(self.requested, pod.requests)
+        changed.__dict__["scored_requested"] = added(self.scored_requested, _scored(pod))
+        return changed
+
+    def as_node(self, node: JsonObject) -> "NodeInfo":
+        """Return the same pods on another state of the node."""
+        changed = NodeInfo(node, self.pods)
+        changed.__dict__["requested"] = self.requested
+        changed.__dict__["scored_requested"] = self.scored_requested
+        return changed
+
+
+def _scored(pod: PodInfo) -> Amounts:
+    return {name: pod.scored_requests.get(name, 0) for name in (CPU, MEMORY)}
 
 
 def _sum(parts: Iterable[Amounts]) -> dict[str, int]:
@@ -99,7 +116,7 @@ class Snapshot:
     @cached_property
     def choosy_pods(self) -> list[tuple[PodInfo, NodeInfo]]:
         """Those that care which pods are near them."""
-        return [(pod, node) for pod, node in self.pods if pod.has_affinity]
+        return [(pod, node) for node in self.nodes for pod in node.choosy_pods]
 
     @cached_property
     def nodes_by_image(self) -> Mapping[str, int]:

@@ -27,7 +27,7 @@ from cluster.informer.resources import (
 )
 from cluster.informer.store import Change, key_of
 from cluster.informer.times import timestamp
-from cluster.kube_api.objects import JsonObject, integer_at, list_at, member, object_at, string_at
+from cluster.kube_api.objects import JsonObject, list_at, member, object_at, string_at
 from cluster.kube_api.resource import Resource
 from cluster.kube_api.selectors import (
     LabelSelector,
@@ -35,8 +35,9 @@ from cluster.kube_api.selectors import (
     equality_selector,
     label_selector,
 )
+from cluster.scheduler.cache import Cache
 from cluster.scheduler.decision import Decision, decide
-from cluster.scheduler.node_info import NodeInfo, Snapshot
+from cluster.scheduler.node_info import Snapshot
 from cluster.scheduler.pod_info import PodInfo
 from cluster.scheduler.preemption import Candidate, may_preempt, preempt
 from cluster.scheduler.queue import SchedulingQueue
@@ -68,9 +69,8 @@ class Scheduler:
         self._entropy = environment.entropy
         self._name = name
         self._queue = SchedulingQueue()
-        self._assumed: dict[str, PodInfo] = {}
+        self._cache = Cache(self._labels_of_namespaces)
         self._unknown: set[str] = set()
-        self._infos: dict[str, tuple[JsonObject, PodInfo]] = {}
         self._wake = asyncio.Event()
         self._bindings = asyncio.Semaphore(_BINDINGS_MAX)
         self._pods = informers.store(PODS)
@@ -126,7 +126,7 @@ class Scheduler:
             await self._failed(info, snapshot, decision)
             return None
         chosen = best[int(self._entropy.fraction() * len(best))]
-        self._assumed[info.uid] = PodInfo(current, chosen)
+        self._cache.assume(PodInfo(current, chosen))
         return chosen
 
     async def bind(self, pod: JsonObject, node_name: str) -> None:
@@ -146,7 +146,7 @@ class Scheduler:
             self._not_bound(key, node_name, error)
             return
         except ApiError as error:
-            self._assumed.pop(uid, None)
+            self._cache.forget(uid)
             self._not_bound(key, node_name, error)
             return
         self._recorder.normal(pod, "Scheduled", f"Successfully assigned {key} to {node_name}")
@@ -174,7 +174,7 @@ class Scheduler:
             live = {}
         self._unknown.discard(uid)
         if not string_at(live, "spec", "nodeName"):
-            self._assumed.pop(uid, None)
+            self._cache.forget(uid)
         return True
 
     async def _bind_and_release(self, pod: JsonObject, node_name: str) -> None:
@@ -197,39 +197,14 @@ class Scheduler:
     # --- what there is
 
     def snapshot(self, asking: PodInfo) -> Snapshot:
-        """Return nodes with their pods as of now, as the pod that asks for one has to see them.
+        """Return nodes with their pods as of now, as the pod that asks for one has to see them."""
+        return self._cache.snapshot(asking)
 
-        Assumed pods are there; so are those for which room was made on a node, unless they are
-        worth less than the one that asks.
-        """
-        by_node: dict[str, list[PodInfo]] = {}
-        for pod in self._pods.all():
-            uid = string_at(pod, "metadata", "uid")
-            node_name = string_at(pod, "spec", "nodeName")
-            if not node_name and uid not in self._assumed and uid != asking.uid:
-                node_name = string_at(pod, "status", "nominatedNodeName")
-                if integer_at(pod, "spec", "priority") < asking.priority:
-                    continue
-            if node_name and string_at(pod, "status", "phase") not in _ENDED:
-                by_node.setdefault(node_name, []).append(self._info(uid, pod, node_name))
-        for info in self._assumed.values():
-            by_node.setdefault(info.node_name, []).append(info)
-        nodes = [
-            NodeInfo(node, tuple(by_node.get(string_at(node, "metadata", "name"), ())))
-            for node in self._nodes.all()
-        ]
-        labels = {
+    def _labels_of_namespaces(self) -> Mapping[str, JsonObject]:
+        return {
             string_at(one, "metadata", "name"): object_at(one, "metadata", "labels")
             for one in self._namespaces.all()
         }
-        return Snapshot(nodes, labels)
-
-    def _info(self, uid: str, pod: JsonObject, node_name: str) -> PodInfo:
-        """Return what the rules ask of a pod; read once for each state of it."""
-        known = self._infos.get(uid)
-        if known is None or known[0] is not pod:
-            known = self._infos[uid] = (pod, PodInfo(pod, node_name))
-        return known[1]
 
     def _kind_of(self, pod: JsonObject) -> LabelSelector | None:
         """Return what selects the pods of the same Services and owner; None if it has neither."""
@@ -331,21 +306,23 @@ class Scheduler:
             and (string_at(pod, "spec", "schedulerName") or DEFAULT_NAME) == self._name
             and not string_at(pod, "metadata", "deletionTimestamp")
             and not list_at(pod, "spec", "schedulingGates")
-            and string_at(pod, "metadata", "uid") not in self._assumed
+            and not self._cache.is_assumed(string_at(pod, "metadata", "uid"))
         )
 
     def _pod_changed(self, change: Change) -> None:
         now = self._clock.monotonic()
         pod = change.object
         uid = string_at(pod, "metadata", "uid")
+        if change.old is not None and string_at(change.old, "metadata", "uid") != uid:
+            self._cache.remove_pod(string_at(change.old, "metadata", "uid"))  # another of its name
+        if change.new is not None:
+            self._cache.set_pod(change.new)
         if change.new is None:
-            self._infos.pop(uid, None)
-            self._assumed.pop(uid, None)
+            self._cache.remove_pod(uid)
             self._unknown.discard(uid)
             self._queue.remove(key_of(pod))
             self._helped(now)
         elif string_at(pod, "spec", "nodeName"):
-            self._assumed.pop(uid, None)
             self._unknown.discard(uid)
             self._queue.remove(key_of(pod))
             if string_at(pod, "status", "phase") in _ENDED or _labels_changed(change):
@@ -356,12 +333,14 @@ class Scheduler:
             if change.old is None or _spec_changed(change):
                 self._queue.put(pod, now)
                 self._wake.set()
-        elif uid not in self._assumed:
+        elif not self._cache.is_assumed(uid):
             self._queue.remove(key_of(pod))
 
     def _node_changed(self, change: Change) -> None:
         if change.new is None:
+            self._cache.remove_node(key_of(change.object))
             return
+        self._cache.set_node(change.new)
         if change.old is None or _node_says(change.old) != _node_says(change.new):
             self._helped(self._clock.monotonic())
 
