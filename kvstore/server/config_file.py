@@ -7,8 +7,6 @@ flags and variables beside it are ignored, which is said in the log.
 from collections.abc import Mapping
 from pathlib import Path
 
-import yaml
-
 from kvstore.server.flags import FLAGS, FlagError, check_value
 
 _PREFIXES = {"client-transport-security": "", "peer-transport-security": "peer-"}
@@ -27,6 +25,8 @@ def read_config_file(path: Path) -> dict[str, str]:
     Raises:
         FlagError: it cannot be read, or sets what does not exist or a value that is none.
     """
+    import yaml  # noqa: PLC0415 - few members have such a file, and it takes long to load
+
     try:
         content = yaml.safe_load(path.read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as problem:

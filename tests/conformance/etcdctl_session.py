@@ -7,21 +7,31 @@ import threading
 from collections.abc import Sequence
 
 from tests.conformance.etcdctl_script import Step, masked
+from tests.support.ctl_zygote import CtlZygote
 
 COMMAND_TIMEOUT_S = 20
 LEASE = re.compile(r"^lease ([0-9a-f]{8,16}) granted")
 
 
 def transcript(
-    command: Sequence[str], endpoint: str, script: Sequence[Step]
+    command: Sequence[str],
+    endpoint: str,
+    script: Sequence[Step],
+    zygote: CtlZygote | None = None,
 ) -> list[tuple[str, int, str]]:
-    """Every command of the script with its exit code and its masked output."""
+    """Every command of the script with its exit code and its masked output.
+
+    `zygote` runs what ends by itself, in place of `command`, which is kvstorectl.
+    """
     lease = "0"
     lines = []
     for step in script:
-        words = [*command, "--endpoints", endpoint]
+        words = ["--endpoints", endpoint]
         words += [word.replace("{lease}", lease) for word in step.words]
-        code, output = run(step, words)
+        if zygote is not None and step.lines is None:
+            code, output = zygote.run(words, step.stdin)
+        else:
+            code, output = run(step, [*command, *words])
         if found := LEASE.match(output):
             lease = found[1]
         lines.append((" ".join(step.words), code, masked(step, output)))

@@ -12,6 +12,7 @@ import pytest
 from tests.conformance.etcdctl_script import Step, step
 from tests.conformance.etcdctl_session import run, transcript
 from tests.support.cluster_process import ClusterProcess, Program
+from tests.support.ctl_zygote import CtlZygote
 
 pytestmark = [pytest.mark.etcd, pytest.mark.slow]
 
@@ -83,8 +84,10 @@ def test_kvstorectl_and_ours_print_what_etcdctl_and_etcd_print(
     if "KVSTORE_FULL" in os.environ:
         pairs.append(("kvstored", candidate, etcdctl()))
     for server, program, command in pairs:
-        with ClusterProcess(program, flags=["--bcrypt-cost=4"]) as cluster:
-            printed[server, command] = transcript(command, cluster.endpoints[0], SCRIPT)
+        with ClusterProcess(program, flags=["--bcrypt-cost=4"]) as cluster, CtlZygote() as zygote:
+            printed[server, command] = transcript(
+                command, cluster.endpoints[0], SCRIPT, zygote if command is OURS else None
+            )
     expected, *others = printed.values()
     for found in others:
         for ours, theirs in zip(found, expected, strict=True):

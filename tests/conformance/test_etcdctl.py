@@ -25,13 +25,18 @@ def etcdctl() -> str:
     return found
 
 
-@pytest.mark.parametrize("member", [0, 1, 2])
+@pytest.fixture(scope="module")
+def printed_by_etcd(etcdctl: str, reference_etcd: Program) -> list[tuple[str, int, str]]:
+    """What etcdctl prints against the real one."""
+    with ClusterProcess(reference_etcd, 3) as cluster:
+        return transcript([etcdctl], cluster.endpoints[0], SCRIPT)
+
+
+@pytest.mark.parametrize("member", [0, 1, 2] if "KVSTORE_FULL" in os.environ else [1])
 def test_etcdctl_prints_the_same_against_every_endpoint(
-    etcdctl: str, reference_etcd: Program, candidate: Program, member: int
+    etcdctl: str, printed_by_etcd: list[tuple[str, int, str]], candidate: Program, member: int
 ) -> None:
-    transcripts = []
-    for program in (reference_etcd, candidate):
-        with ClusterProcess(program, 3) as cluster:
-            transcripts.append(transcript([etcdctl], cluster.endpoints[member], SCRIPT))
-    for expected, got in zip(*transcripts, strict=True):
+    with ClusterProcess(candidate, 3) as cluster:
+        printed = transcript([etcdctl], cluster.endpoints[member], SCRIPT)
+    for expected, got in zip(printed_by_etcd, printed, strict=True):
         assert got == expected

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import click
 
 from kvstore.base.key_range import ALL_KEYS_FROM, prefix_end
+from kvstore.cli.ctl.auth_commands import OneRpc, asked, show
 from kvstore.cli.ctl.failure import Exit, Stop
 from kvstore.cli.ctl.framework import GoGroup, session
 from kvstore.wire.pb import auth_pb2, rpc_pb2
@@ -20,57 +21,6 @@ def role() -> None:
     """Hold the role commands."""
 
 
-@role.command(help="Adds a new role")
-@click.argument("words", nargs=-1)
-@click.pass_context
-def add(context: click.Context, words: tuple[str, ...]) -> None:
-    from kvstore.cli.ctl.users import asked, exactly, show
-
-    exactly(words, 1, "role add command requires role name as its argument")
-    running = session(context)
-    request = rpc_pb2.AuthRoleAddRequest(name=words[0])
-    reply = asked(running, "RoleAdd", request, rpc_pb2.AuthRoleAddResponse)
-    show(running, reply, lambda: [f"Role {words[0]} created"])
-
-
-@role.command(help="Deletes a role")
-@click.argument("words", nargs=-1)
-@click.pass_context
-def delete(context: click.Context, words: tuple[str, ...]) -> None:
-    from kvstore.cli.ctl.users import asked, exactly, show
-
-    exactly(words, 1, "role delete command requires role name as its argument")
-    running = session(context)
-    request = rpc_pb2.AuthRoleDeleteRequest(role=words[0])
-    reply = asked(running, "RoleDelete", request, rpc_pb2.AuthRoleDeleteResponse)
-    show(running, reply, lambda: [f"Role {words[0]} deleted"])
-
-
-@role.command(help="Gets detailed information of a role")
-@click.argument("words", nargs=-1)
-@click.pass_context
-def get(context: click.Context, words: tuple[str, ...]) -> None:
-    from kvstore.cli.ctl.users import asked, exactly, show
-
-    exactly(words, 1, "role get command requires role name as its argument")
-    running = session(context)
-    request = rpc_pb2.AuthRoleGetRequest(role=words[0])
-    reply = asked(running, "RoleGet", request, rpc_pb2.AuthRoleGetResponse)
-    show(running, reply, lambda: list(role_lines(words[0], reply)))
-
-
-@role.command(name="list", help="Lists all roles")
-@click.argument("words", nargs=-1)
-@click.pass_context
-def list_roles(context: click.Context, words: tuple[str, ...]) -> None:
-    from kvstore.cli.ctl.users import asked, exactly, show
-
-    exactly(words, 0, "role list command requires no arguments")
-    running = session(context)
-    reply = asked(running, "RoleList", rpc_pb2.AuthRoleListRequest(), rpc_pb2.AuthRoleListResponse)
-    show(running, reply, lambda: list(reply.roles))
-
-
 @role.command(name="grant-permission", help="Grants a key to a role")
 @click.argument("words", nargs=-1)
 @click.option("--prefix", is_flag=True, help="grant a prefix permission")
@@ -79,8 +29,6 @@ def list_roles(context: click.Context, words: tuple[str, ...]) -> None:
 def grant_permission(
     context: click.Context, words: tuple[str, ...], *, prefix: bool, from_key: bool
 ) -> None:
-    from kvstore.cli.ctl.users import asked, show
-
     if len(words) < 3:  # noqa: PLR2004 - role, type, key
         raise Stop(
             Exit.BAD_ARGS,
@@ -106,8 +54,6 @@ def grant_permission(
 def revoke_permission(
     context: click.Context, words: tuple[str, ...], *, prefix: bool, from_key: bool
 ) -> None:
-    from kvstore.cli.ctl.users import asked, show
-
     if len(words) < 2:  # noqa: PLR2004 - role, key
         raise Stop(
             Exit.BAD_ARGS,
@@ -120,18 +66,6 @@ def revoke_permission(
         running, "RoleRevokePermission", request, rpc_pb2.AuthRoleRevokePermissionResponse
     )
     show(running, reply, lambda: [_revoked(words[0], words[1], end)])
-
-
-def role_lines(name: str, reply: rpc_pb2.AuthRoleGetResponse) -> Iterator[str]:
-    """Yield the simple form of a role: what it may read, and what it may write."""
-    yield f"Role {name}"
-    for title, kinds in (("KV Read:", _READS), ("KV Write:", _WRITES)):
-        yield title
-        if name == "root" and not reply.perm:
-            yield "\t[, <open ended>"
-        for permission in reply.perm:
-            if permission.permType in kinds:
-                yield "\t" + _shown(permission)
 
 
 def _shown(permission: auth_pb2.Permission) -> str:
@@ -169,3 +103,61 @@ def _range(words: Sequence[str], *, prefix: bool, from_key: bool) -> tuple[bytes
 
 def _text(key: bytes) -> str:
     return key.decode(errors="surrogateescape")
+
+
+def role_lines(name: str, reply: rpc_pb2.AuthRoleGetResponse) -> Iterator[str]:
+    """Yield the simple form of a role: what it may read, and what it may write."""
+    yield f"Role {name}"
+    for title, kinds in (("KV Read:", _READS), ("KV Write:", _WRITES)):
+        yield title
+        if name == "root" and not reply.perm:
+            yield "\t[, <open ended>"
+        for permission in reply.perm:
+            if permission.permType in kinds:
+                yield "\t" + _shown(permission)
+
+
+_COMMANDS = (
+    OneRpc(
+        "add",
+        "Adds a new role",
+        1,
+        "role add command requires role name as its argument",
+        "RoleAdd",
+        lambda words: rpc_pb2.AuthRoleAddRequest(name=words[0]),
+        rpc_pb2.AuthRoleAddResponse,
+        lambda words, _: [f"Role {words[0]} created"],
+    ),
+    OneRpc(
+        "delete",
+        "Deletes a role",
+        1,
+        "role delete command requires role name as its argument",
+        "RoleDelete",
+        lambda words: rpc_pb2.AuthRoleDeleteRequest(role=words[0]),
+        rpc_pb2.AuthRoleDeleteResponse,
+        lambda words, _: [f"Role {words[0]} deleted"],
+    ),
+    OneRpc(
+        "get",
+        "Gets detailed information of a role",
+        1,
+        "role get command requires role name as its argument",
+        "RoleGet",
+        lambda words: rpc_pb2.AuthRoleGetRequest(role=words[0]),
+        rpc_pb2.AuthRoleGetResponse,
+        lambda words, reply: list(role_lines(words[0], reply)),
+    ),
+    OneRpc(
+        "list",
+        "Lists all roles",
+        0,
+        "role list command requires no arguments",
+        "RoleList",
+        lambda _: rpc_pb2.AuthRoleListRequest(),
+        rpc_pb2.AuthRoleListResponse,
+        lambda _, reply: list(reply.roles),
+    ),
+)
+for _command in _COMMANDS:
+    _command.add_to(role)

@@ -1,53 +1,16 @@
 """auth enable, disable, status; user add, delete, get, list, passwd, grant-role, revoke-role."""
 
 import sys
-from collections.abc import Callable, Sequence
-from typing import TypeVar
 
 import click
-from google.protobuf.message import Message
 
 from kvstore.base.errors import RootRoleMissing
+from kvstore.cli.ctl.auth_commands import OneRpc, asked, exactly, show
 from kvstore.cli.ctl.failure import Exit, Stop
 from kvstore.cli.ctl.framework import GoGroup, session
 from kvstore.cli.ctl.roles import role_lines
-from kvstore.cli.ctl.session import Session, write
+from kvstore.cli.ctl.session import write
 from kvstore.wire.pb import rpc_pb2
-
-_Reply = TypeVar("_Reply", bound=Message)
-
-
-def asked(running: Session, name: str, request: Message, reply: type[_Reply]) -> _Reply:
-    """Return the answer of one method of the Auth service."""
-    from kvstore.client.calls import Call, Effect
-
-    call = Call(f"/etcdserverpb.Auth/{name}", request, reply, lambda found: found, Effect.ONCE)
-    return running.exchange(call)
-
-
-def show(running: Session, reply: Message, lines: Callable[[], Sequence[str]]) -> None:
-    """Print a reply: in the simple format, `lines`."""
-    if running.settings.write_out == "simple":
-        for line in lines():
-            write(line)
-    elif running.settings.write_out == "fields" and isinstance(reply, _WITHOUT_FIELDS):
-        raise Stop(Exit.BAD_FEATURE, "fields not supported as output format")
-    else:
-        running.show(reply)
-
-
-_WITHOUT_FIELDS = (
-    rpc_pb2.AuthUserGetResponse,
-    rpc_pb2.AuthUserListResponse,
-    rpc_pb2.AuthStatusResponse,
-)
-
-
-def exactly(words: Sequence[str], count: int, complaint: str) -> None:
-    """Refuse another number of arguments."""
-    if len(words) != count:
-        raise Stop(Exit.BAD_ARGS, complaint)
-
 
 # --- auth
 
@@ -86,23 +49,6 @@ def disable(context: click.Context, words: tuple[str, ...]) -> None:
     request = rpc_pb2.AuthDisableRequest()
     asked(session(context), "AuthDisable", request, rpc_pb2.AuthDisableResponse)
     write("Authentication Disabled")
-
-
-@auth.command(help="Returns authentication status")
-@click.argument("words", nargs=-1)
-@click.pass_context
-def status(context: click.Context, words: tuple[str, ...]) -> None:
-    exactly(words, 0, "auth status command does not accept any arguments")
-    running = session(context)
-    reply = asked(running, "AuthStatus", rpc_pb2.AuthStatusRequest(), rpc_pb2.AuthStatusResponse)
-    show(
-        running,
-        reply,
-        lambda: (
-            f"Authentication Status: {'true' if reply.enabled else 'false'}",
-            f"AuthRevision: {reply.authRevision}",
-        ),
-    )
 
 
 # --- user
@@ -152,17 +98,6 @@ def add(
     show(running, reply, lambda: [f"User {name} created"])
 
 
-@user.command(help="Deletes a user")
-@click.argument("words", nargs=-1)
-@click.pass_context
-def delete(context: click.Context, words: tuple[str, ...]) -> None:
-    exactly(words, 1, "user delete command requires user name as its argument")
-    running = session(context)
-    request = rpc_pb2.AuthUserDeleteRequest(name=words[0])
-    reply = asked(running, "UserDelete", request, rpc_pb2.AuthUserDeleteResponse)
-    show(running, reply, lambda: [f"User {words[0]} deleted"])
-
-
 @user.command(help="Gets detailed information of a user")
 @click.argument("words", nargs=-1)
 @click.option("--detail", is_flag=True, help="Show permissions of roles granted to the user")
@@ -188,16 +123,6 @@ def get(context: click.Context, words: tuple[str, ...], *, detail: bool) -> None
             running.show(found)
 
 
-@user.command(name="list", help="Lists all users")
-@click.argument("words", nargs=-1)
-@click.pass_context
-def list_users(context: click.Context, words: tuple[str, ...]) -> None:
-    exactly(words, 0, "user list command requires no arguments")
-    running = session(context)
-    reply = asked(running, "UserList", rpc_pb2.AuthUserListRequest(), rpc_pb2.AuthUserListResponse)
-    show(running, reply, lambda: list(reply.users))
-
-
 @user.command(help="Changes password of user")
 @click.argument("words", nargs=-1)
 @click.option(
@@ -213,28 +138,6 @@ def passwd(context: click.Context, words: tuple[str, ...], *, interactive: bool)
     request = rpc_pb2.AuthUserChangePasswordRequest(name=words[0], password=password)
     reply = asked(running, "UserChangePassword", request, rpc_pb2.AuthUserChangePasswordResponse)
     show(running, reply, lambda: ["Password updated"])
-
-
-@user.command(name="grant-role", help="Grants a role to a user")
-@click.argument("words", nargs=-1)
-@click.pass_context
-def grant_role(context: click.Context, words: tuple[str, ...]) -> None:
-    exactly(words, 2, "user grant command requires user name and role name as its argument")
-    running = session(context)
-    request = rpc_pb2.AuthUserGrantRoleRequest(user=words[0], role=words[1])
-    reply = asked(running, "UserGrantRole", request, rpc_pb2.AuthUserGrantRoleResponse)
-    show(running, reply, lambda: [f"Role {words[1]} is granted to user {words[0]}"])
-
-
-@user.command(name="revoke-role", help="Revokes a role from a user")
-@click.argument("words", nargs=-1)
-@click.pass_context
-def revoke_role(context: click.Context, words: tuple[str, ...]) -> None:
-    exactly(words, 2, "user revoke-role requires user name and role name as its argument")
-    running = session(context)
-    request = rpc_pb2.AuthUserRevokeRoleRequest(name=words[0], role=words[1])
-    reply = asked(running, "UserRevokeRole", request, rpc_pb2.AuthUserRevokeRoleResponse)
-    show(running, reply, lambda: [f"Role {words[1]} is revoked from user {words[0]}"])
 
 
 def _password(name: str, *, interactive: bool) -> str:
@@ -254,3 +157,65 @@ def _password(name: str, *, interactive: bool) -> str:
     if first != second:
         raise Stop(Exit.BAD_ARGS, "given passwords are different")
     return first
+
+
+_AUTH_COMMANDS = (
+    OneRpc(
+        "status",
+        "Returns authentication status",
+        0,
+        "auth status command does not accept any arguments",
+        "AuthStatus",
+        lambda _: rpc_pb2.AuthStatusRequest(),
+        rpc_pb2.AuthStatusResponse,
+        lambda _, reply: [
+            f"Authentication Status: {'true' if reply.enabled else 'false'}",
+            f"AuthRevision: {reply.authRevision}",
+        ],
+    ),
+)
+_USER_COMMANDS = (
+    OneRpc(
+        "delete",
+        "Deletes a user",
+        1,
+        "user delete command requires user name as its argument",
+        "UserDelete",
+        lambda words: rpc_pb2.AuthUserDeleteRequest(name=words[0]),
+        rpc_pb2.AuthUserDeleteResponse,
+        lambda words, _: [f"User {words[0]} deleted"],
+    ),
+    OneRpc(
+        "list",
+        "Lists all users",
+        0,
+        "user list command requires no arguments",
+        "UserList",
+        lambda _: rpc_pb2.AuthUserListRequest(),
+        rpc_pb2.AuthUserListResponse,
+        lambda _, reply: list(reply.users),
+    ),
+    OneRpc(
+        "grant-role",
+        "Grants a role to a user",
+        2,
+        "user grant command requires user name and role name as its argument",
+        "UserGrantRole",
+        lambda words: rpc_pb2.AuthUserGrantRoleRequest(user=words[0], role=words[1]),
+        rpc_pb2.AuthUserGrantRoleResponse,
+        lambda words, _: [f"Role {words[1]} is granted to user {words[0]}"],
+    ),
+    OneRpc(
+        "revoke-role",
+        "Revokes a role from a user",
+        2,
+        "user revoke-role requires user name and role name as its argument",
+        "UserRevokeRole",
+        lambda words: rpc_pb2.AuthUserRevokeRoleRequest(name=words[0], role=words[1]),
+        rpc_pb2.AuthUserRevokeRoleResponse,
+        lambda words, _: [f"Role {words[1]} is revoked from user {words[0]}"],
+    ),
+)
+for _group, _commands in ((auth, _AUTH_COMMANDS), (user, _USER_COMMANDS)):
+    for _command in _commands:
+        _command.add_to(_group)
