@@ -110,7 +110,8 @@ _PING_INTERVAL_S = 1.0
 _SILENCE_S = 5.0
 _WRITE_BYTES = 512 * KIB
 _CHANNELS = {int(channel): channel for channel in Channel}
-_QUEUED = (Channel.RAFT, Channel.FORWARD, Channel.LEASE, Channel.CLUSTER)
+_QUEUED = tuple(one for one in Channel if one not in (Channel.SNAPSHOT, Channel.CONTROL))
+"""The small channels, in the order in which they are written."""
 
 
 @dataclass(slots=True)

@@ -111,6 +111,12 @@ def _metrics(text: str) -> str:
     return text
 
 
+def _v2_deprecation(text: str) -> str:
+    if text not in {"write-only", "write-only-drop-data", "gone"}:
+        raise ValueError(f'invalid value "{text}"')
+    return text
+
+
 def _cluster_state(text: str) -> str:
     if text not in ("new", "existing"):
         raise ValueError("invalid value")
@@ -400,7 +406,7 @@ _GROUPS: dict[str, tuple[Flag, ...]] = {
             ("experimental-bootstrap-defrag-threshold-megabytes",),
         ),
         _noted("log-rotation-config-json", ""),
-        _noted("v2-deprecation", "gone"),
+        _noted("v2-deprecation", "write-only", _v2_deprecation),
     ),
 }
 
@@ -508,6 +514,7 @@ def usage() -> str:
 def _from_arguments(arguments: Sequence[str]) -> dict[str, str]:
     """Read flags by the rules of Go's flag package: one dash or two, `=value` or the next word."""
     given: dict[str, str] = {}
+    named: dict[str, str] = {}
     rest = list(arguments)
     while rest:
         word = rest.pop(0)
@@ -526,6 +533,9 @@ def _from_arguments(arguments: Sequence[str]) -> dict[str, str]:
                 value = rest.pop(0)
             else:
                 raise FlagError(f"flag needs an argument: -{name}")
+        if named.setdefault(flag.name, name) != name:
+            both = f"both --{named[flag.name]} and --{name} flags are set. "
+            raise FlagError(f"{both}Use only --{flag.name}")
         check_value(flag, name, value)
         given[flag.name] = value
     return given

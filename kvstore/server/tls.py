@@ -5,14 +5,17 @@ that was made last (`Reloading`): certificates, authorities and revocations chan
 What a certificate's names must be is checked once its chain is, before a byte is read.
 """
 
+import base64
 import logging
 import ssl
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
+_CRL_PEM = "-----BEGIN X509 CRL-----"
 VERSIONS = {"TLS1.2": ssl.TLSVersion.TLSv1_2, "TLS1.3": ssl.TLSVersion.TLSv1_3}
 _CIPHERS_1_2 = {
     "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256": "ECDHE-ECDSA-AES128-GCM-SHA256",
@@ -226,8 +229,21 @@ def _trust(context: ssl.SSLContext, files: TlsFiles, purpose: ssl.Purpose) -> No
     else:
         context.load_default_certs(purpose)
     if files.crl:
-        context.load_verify_locations(files.crl)
+        _load_revocations(context, Path(files.crl))
         context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_LEAF
+
+
+def _load_revocations(context: ssl.SSLContext, file: Path) -> None:
+    """Load a revocation list, in PEM or, as etcd's own are, in DER."""
+    content = file.read_bytes()
+    if _CRL_PEM.encode() in content:
+        context.load_verify_locations(file)
+        return
+    with tempfile.NamedTemporaryFile("w") as pem:  # the module reads lists from files of PEM only
+        body = base64.encodebytes(content).decode()
+        pem.write(f"{_CRL_PEM}\n{body}-----END X509 CRL-----\n")
+        pem.flush()
+        context.load_verify_locations(pem.name)
 
 
 def _obey(context: ssl.SSLContext, rules: TlsRules) -> None:

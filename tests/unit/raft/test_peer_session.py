@@ -63,6 +63,13 @@ def test_messages_arrive_whole_and_in_order_however_the_bytes_are_split(chunk: i
     assert pump(one, two, chunk) == [Message(Channel.RAFT, payload) for payload in payloads]
 
 
+@pytest.mark.parametrize("channel", [one for one in Channel if one is not Channel.CONTROL])
+def test_every_channel_is_carried(channel: Channel) -> None:
+    one, two = connected()
+    assert one.send(channel, b"x")
+    assert pump(one, two) == [Message(channel, b"x")]
+
+
 def test_a_raft_message_overtakes_a_snapshot_after_one_frame() -> None:
     one, two = connected()
     one.send(Channel.SNAPSHOT, b"s" * 3000)

@@ -114,6 +114,12 @@ def test_other_texts_are_no_durations(text: str) -> None:
         flags.duration_s(text)
 
 
+def test_a_flag_is_not_set_by_both_its_names() -> None:
+    names = "warning-apply-duration", "experimental-warning-apply-duration"
+    with pytest.raises(flags.FlagError, match="Use only --warning-apply-duration"):
+        flags.read([f"--{name}=1s" for name in names], {})
+
+
 @pytest.mark.parametrize("flag", ["-h", "--help", "-help"])
 def test_help_is_asked_for_by_any_of_its_names(flag: str) -> None:
     with pytest.raises(flags.HelpWanted):

@@ -2,6 +2,8 @@ import ssl
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from kvstore.server.tls import TlsFiles, TlsRules, client_context, is_allowed, server_context
 from kvstore.server.tls_setup import admits_peer
@@ -119,3 +121,15 @@ async def test_a_peer_dials_from_where_its_certificate_says(
 
     assert await admits_peer(TlsFiles(), certificate, address) == admitted
     assert await admits_peer(TlsFiles(skips_client_hosts=True), certificate, address)
+
+
+def test_a_revocation_list_may_be_der_or_pem(tmp_path: Path) -> None:
+    made = Made(tmp_path)
+    revoked = x509.load_pem_x509_crl(Path(made.path("crl")).read_bytes())
+    der = tmp_path / "list.crl"
+    der.write_bytes(revoked.public_bytes(Encoding.DER))
+    certificate, key = made.pair("member")
+    for file in (made.path("crl"), str(der)):
+        files = TlsFiles(certificate=certificate, key=key, trusted_ca=made.path("ca"), crl=file)
+        context = server_context(files, TlsRules())
+        assert context.cert_store_stats()["crl"] == 1
