@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Iterator
 
+from kvstore.apply.plain_txn import txn_outcomes
 from kvstore.apply.reply import Outcome, Reply, delete_range_body, put_body, range_body
 from kvstore.apply.requests import PutRequest, decode_put
 from kvstore.apply.room import Room
@@ -10,7 +11,7 @@ from kvstore.base.errors import KeyNotFound, LeaseNotFound
 from kvstore.base.ids import LeaseId
 from kvstore.base.key_range import KeyRange
 from kvstore.lease import Lessor
-from kvstore.mvcc import KeyspaceWriter, Previous, RangeQuery, decode_key_value
+from kvstore.mvcc import ConditionalPut, KeyspaceWriter, Previous, RangeQuery, decode_key_value
 from kvstore.wire.pb import rpc_pb2
 
 _new_reply = tuple.__new__
@@ -52,6 +53,14 @@ class Operations:
         for lease, key in detached:
             self.lessor.detach(self.txn, LeaseId(lease), key)
         return [_new_reply(Reply, (revision, b"")) for revision in range(first, first + len(puts))]
+
+    def plain_txns(self, txns: list[ConditionalPut]) -> list[Outcome]:
+        """Apply transactions of the plain shape, which are never refused."""
+        self.room.expect(0, len(txns))
+        done, detached = self.writer.put_each_if(txns)
+        for lease, key in detached:
+            self.lessor.detach(self.txn, LeaseId(lease), key)
+        return txn_outcomes(txns, done)
 
     def put(self, raw: bytes) -> Reply:
         """Apply a PutRequest.

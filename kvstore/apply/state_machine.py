@@ -16,6 +16,7 @@ from kvstore.apply.auth_operations import AuthOperations
 from kvstore.apply.command import Batch, BatchId, OperationKind, decode_as_user, decode_entry
 from kvstore.apply.operations import Operations
 from kvstore.apply.permits import check_operation
+from kvstore.apply.plain_txn import plain_txns
 from kvstore.apply.reply import Outcome, Reply
 from kvstore.apply.requests import plain_puts
 from kvstore.apply.room import Room
@@ -137,13 +138,25 @@ class Turn:
             if start:
                 yield
             some = operations[start : start + _OPERATIONS_PER_STEP]
-            puts = None if alarms.any_raised or auth.is_enabled else _plain_puts(some)
-            if puts is not None:
-                outcomes += self._operations.plain_puts(puts)
+            plain = None if alarms.any_raised or auth.is_enabled else self._apply_plain(some)
+            if plain is not None:
+                outcomes += plain
             else:
                 for kind, payload in some:
                     outcomes.append((yield from self._apply_operation(kind, payload)))
         self._result.batches.append((batch.id, outcomes))
+
+    def _apply_plain(self, operations: list[tuple[int, bytes]]) -> list[Outcome] | None:
+        """Apply operations together if they are of one kind and of its plain shape; else None."""
+        kind = operations[0][0]
+        if kind not in _WITH_PLAIN_SHAPE or any(other != kind for other, _ in operations):
+            return None
+        payloads = (payload for _, payload in operations)
+        if kind == OperationKind.PUT:
+            puts = plain_puts(payloads)
+            return None if puts is None else self._operations.plain_puts(puts)
+        txns = plain_txns(payloads)
+        return None if txns is None else self._operations.plain_txns(txns)
 
     def _apply_operation(self, kind: int, payload: bytes) -> Generator[None, None, Outcome]:
         alarms = self._machine.alarms
@@ -246,12 +259,7 @@ def _load_attributes(
     }
 
 
-def _plain_puts(operations: list[tuple[int, bytes]]) -> list[tuple[bytes, bytes]] | None:
-    """Return (key, value) of each operation if all are puts without further fields."""
-    if any(kind != OperationKind.PUT for kind, _ in operations):
-        return None
-    return plain_puts(payload for _, payload in operations)
-
+_WITH_PLAIN_SHAPE = frozenset({OperationKind.PUT, OperationKind.TXN})
 
 _REFUSED_WHEN_CORRUPT = frozenset(
     {

@@ -15,6 +15,7 @@ Read in this order: `revision`, `layout` (the trees as bytes), `store` (the way 
 """
 
 from kvstore.mvcc.compaction import Removal
+from kvstore.mvcc.conditional_put import Conditional, ConditionalPut, Field
 from kvstore.mvcc.counts import Counts
 from kvstore.mvcc.event import Changes, Event, Previous
 from kvstore.mvcc.hash import HashResult, HashSlices
@@ -26,8 +27,11 @@ from kvstore.mvcc.write_txn import KeyspaceWriter
 
 __all__ = [
     "Changes",
+    "Conditional",
+    "ConditionalPut",
     "Counts",
     "Event",
+    "Field",
     "HashResult",
     "HashSlices",
     "KeyValue",

@@ -7,6 +7,7 @@ from google.protobuf.message import DecodeError
 
 from kvstore.apply import Outcome, Reply
 from kvstore.apply.command import OperationKind
+from kvstore.apply.plain_txn import plain_txns
 from kvstore.apply.reply import range_body
 from kvstore.apply.requests import (
     decode_put,
@@ -66,7 +67,7 @@ class KvService:
             "/etcdserverpb.KV/Range": unary(self._range, self._range_each, on_learner=True),
             "/etcdserverpb.KV/Put": unary(self._put, self._put_each),
             "/etcdserverpb.KV/DeleteRange": unary(self._delete_range),
-            "/etcdserverpb.KV/Txn": unary(self._txn),
+            "/etcdserverpb.KV/Txn": unary(self._txn, self._txn_each),
             "/etcdserverpb.KV/Compact": unary(self._compact, needs=Need.ROOT),
         }
 
@@ -205,6 +206,27 @@ class KvService:
             self._reply_read_txn(call, request, None)
         else:
             self._member.read(partial(self._reply_read_txn, call, request))
+
+    def _txn_each(self, calls: UnaryCalls, raw: list[bytes]) -> None:
+        """Take transactions that came together: those of the plain shape need no check."""
+        longest = max(map(len, raw)) + _PROPOSAL_OVERHEAD_BYTES
+        is_short = longest <= self._limits.request_bytes_max and self._limits.txn_ops_max > 0
+        if not is_short or plain_txns(raw) is None:
+            _one_by_one(calls, raw, self._txn)
+            return
+        self._quota.check(kv_checks.PUT_COST_BYTES * len(raw) + sum(map(len, raw)))
+        self._member.propose_each(OperationKind.TXN, raw, partial(self._finish_txns, calls))
+
+    def _finish_txns(self, calls: UnaryCalls, first: int, outcomes: Sequence[Outcome]) -> None:
+        replies = [outcome for outcome in outcomes if isinstance(outcome, Reply)]
+        if len(replies) == len(outcomes):
+            revisions = [reply.revision for reply in replies]
+            headers = self._headers.fields(revisions, self._member.consensus.term)
+            bodies = [reply.body for reply in replies]
+            calls.reply_each(first, list(map(bytes.__add__, headers, bodies)))
+            return
+        for index, outcome in enumerate(outcomes, first):
+            self._finish(calls.one(index), outcome)
 
     def _reply_read_txn(
         self, call: UnaryCall, request: rpc_pb2.TxnRequest, error: RpcError | None

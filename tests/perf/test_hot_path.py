@@ -63,6 +63,25 @@ RANGE = Shape(
     calls_max=17.0,
     system_calls_max=0.0,
 )
+TXN = Shape(
+    "/etcdserverpb.KV/Txn",
+    rpc_pb2.TxnRequest(
+        compare=[
+            rpc_pb2.Compare(
+                key=b"guard/key",
+                target=rpc_pb2.Compare.VERSION,
+                result=rpc_pb2.Compare.GREATER,
+                version=0,
+            )
+        ],
+        success=[
+            rpc_pb2.RequestOp(request_put=rpc_pb2.PutRequest(key=b"guard/key", value=b"x" * 128))
+        ],
+        failure=[rpc_pb2.RequestOp(request_range=rpc_pb2.RangeRequest(key=b"guard/key"))],
+    ).SerializeToString(),
+    calls_max=92.4,
+    system_calls_max=2 / BATCH,
+)
 
 
 class Counter:
@@ -139,7 +158,7 @@ def measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Measure:
     return measure
 
 
-@pytest.mark.parametrize("shape", [PUT, RANGE], ids=["put", "range"])
+@pytest.mark.parametrize("shape", [PUT, RANGE, TXN], ids=["put", "range", "txn"])
 def test_an_operation_of_a_batch_costs_no_more_than_when_the_limit_was_set(
     shape: Shape, measure: Measure
 ) -> None:

@@ -104,3 +104,34 @@ def test_while_authentication_is_on_calls_that_come_together_are_asked_who_they_
             assert {answer.refusal for answer in answers} == {"etcdserver: user name is empty"}
 
     run(test)
+
+
+def test_transactions_are_answered_as_the_general_path_answers_them(run: Run) -> None:
+    def swap(version: int, *, reads: bool) -> rpc_pb2.TxnRequest:
+        request = rpc_pb2.TxnRequest()
+        request.compare.add(key=b"k", target=rpc_pb2.Compare.VERSION, version=version)
+        put = request.success.add().request_put
+        put.key, put.value = b"k", b"v%d" % version
+        if reads:
+            request.failure.add().request_range.key = b"k"
+        return request
+
+    async def test(member: HotPath) -> None:
+        path = "/etcdserverpb.KV/Txn"
+        before = member.member.machine.store.revision
+        requests = [swap(0, reads=True), swap(5, reads=True), swap(1, reads=False)]
+        together = await member.calls(path, [one.SerializeToString() for one in requests])
+        replies = [rpc_pb2.TxnResponse.FromString(answer.message) for answer in together]
+        assert [reply.succeeded for reply in replies] == [True, False, True]
+        assert [reply.header.revision - before for reply in replies] == [1, 1, 2]
+        (read,) = replies[1].responses
+        assert (read.response_range.count, read.response_range.kvs[0].value) == (1, b"v0")
+
+        late = [swap(0, reads=True), swap(9, reads=False)]
+        together = await member.calls(path, [one.SerializeToString() for one in late])
+        late[0].success.add().request_range.key = b"x"  # of another shape, with the same outcome
+        late[1].success.add().request_range.key = b"x"
+        apart = await member.calls(path, [one.SerializeToString() for one in late])
+        assert [answer.message for answer in together] == [answer.message for answer in apart]
+
+    run(test)
