@@ -84,6 +84,7 @@ class Member(ConsensusHost):
         self._stopped = stopped
         self._failure: BaseException | None = None
         self._turn_due = False
+        self._gathered: list[Callable[[], None]] = []
         self._syncs_in_flight = 0
         self._is_overloaded = False
         self._is_disk_full = False
@@ -200,6 +201,17 @@ class Member(ConsensusHost):
         self._reads.join(read, deadline=self.clock.monotonic() + self.config.request_timeout_s)
         self.schedule_turn()
 
+    def before_turn(self, hand_over: Callable[[], None]) -> None:
+        """Call `hand_over` once at the beginning of the next turn, which takes what it asks for.
+
+        For those who gather what several clients ask for, to ask once.
+        """
+        if self._failure is not None:
+            hand_over()
+            return
+        self._gathered.append(hand_over)
+        self.schedule_turn()
+
     def view(self) -> ReadView:
         """Return the keyspace as this member has applied it; valid within this step only."""
         if self._view is None:
@@ -234,6 +246,8 @@ class Member(ConsensusHost):
         if self._failure is not None:
             return
         try:
+            if self._gathered:
+                self._hand_over()
             self._propose()
             self._reads.begin()
             self.consensus.turn(announces_commit=False)
@@ -253,6 +267,7 @@ class Member(ConsensusHost):
         if self._failure is not None:
             return
         self._failure = failure
+        self._hand_over()
         self._proposals.fail_all(Stopped())
         self._reads.fail_all(Stopped())
         self.close_view()
@@ -284,6 +299,13 @@ class Member(ConsensusHost):
     def _due_turn(self) -> None:
         self._turn_due = False
         self.turn()
+
+    def _hand_over(self) -> None:
+        gathered, self._gathered = self._gathered, []
+        was_due, self._turn_due = self._turn_due, True  # by the turn that has begun
+        for hand_over in gathered:
+            hand_over()
+        self._turn_due = was_due
 
     def _has_more_to_do(self) -> bool:
         """Whether another turn could go on at once, without any news from outside."""

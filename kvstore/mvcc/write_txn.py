@@ -175,6 +175,7 @@ class KeyspaceWriter:
         heads.update(zip(heads, self._txn.get_many(KEYS, heads), strict=True))
         changed: dict[bytes, bytes] = {}
         records: list[tuple[bytes, bytes]] = []
+        written: list[bytes] = []
         outcomes: list[Conditional] = []
         detached: list[tuple[int, bytes]] = []
         main = self._main
@@ -206,9 +207,10 @@ class KeyspaceWriter:
             event = _new(Event, (False, key, key_value, before, before is None))
             self.events.append((main, [event]))
             outcomes.append(_new(Conditional, (main, True, None)))
-            self.counts.put_bytes += len(key) + len(put.value)
+            written += (key, put.value)
             main += 1
         self.counts.puts += len(records)
+        self.counts.put_bytes += sum(map(len, written))
         self._txn.put_many(KEYS, list(changed.items()))
         self._txn.append_many(REVISIONS, records)
         self._main = main

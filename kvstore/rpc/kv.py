@@ -25,6 +25,7 @@ from kvstore.mvcc import RangeQuery, RangeResult, RangeTail
 from kvstore.rpc import kv_checks
 from kvstore.rpc.access import AccessControl, Need
 from kvstore.rpc.call import Method, UnaryCall, UnaryCalls
+from kvstore.rpc.gathered import Gathering
 from kvstore.rpc.header import ResponseHeaders
 from kvstore.rpc.pipeline import Pipeline, malformed
 from kvstore.rpc.quota import Quota
@@ -58,6 +59,11 @@ class KvService:
         self._housekeeping = housekeeping
         self._limits = member.config.limits
         self._counts = member.meters.counts
+        self._gathering = Gathering(member)
+        # Bound once: who is the same is told by identity.
+        self._read_gathered = self._read_keys
+        self._put_gathered = self._propose_puts
+        self._txn_gathered = self._propose_txns
 
     def methods(self) -> dict[str, Method]:
         """Return the routes of this service."""
@@ -77,7 +83,7 @@ class KvService:
         key = plain_range_key(raw)
         if key is not None:
             self._pipeline.check_voter()
-            self._member.read(partial(self._reply_key, call, key))
+            self._gathering.add(self._read_gathered, call, key)
             return
         request = kv_checks.parse_range(raw)
         query = range_query(request)
@@ -112,13 +118,16 @@ class KvService:
         keys = plain_range_keys(raw)
         if keys is not None:
             self._pipeline.check_voter()
-            self._member.read(partial(self._reply_keys, calls, keys))
+            self._read_keys(calls, keys)
             return
         keys = plain_serializable_keys(raw)
         if keys is not None:
             self._reply_keys(calls, keys, None)
             return
         _one_by_one(calls, raw, self._range)
+
+    def _read_keys(self, calls: UnaryCalls, keys: list[bytes]) -> None:
+        self._member.read(partial(self._reply_keys, calls, keys))
 
     def _reply_keys(self, calls: UnaryCalls, keys: list[bytes], error: RpcError | None) -> None:
         if error is not None:
@@ -164,6 +173,10 @@ class KvService:
     # --- writes
 
     def _put(self, call: UnaryCall, raw: bytes) -> None:
+        if self._may_gather(raw) and plain_puts((raw,)) is not None:
+            self._quota.check(kv_checks.PUT_COST_BYTES + len(raw))
+            self._gathering.add(self._put_gathered, call, raw)
+            return
         try:
             request = decode_put(raw)
         except DecodeError as error:
@@ -179,6 +192,10 @@ class KvService:
             _one_by_one(calls, raw, self._put)
             return
         self._quota.check(kv_checks.PUT_COST_BYTES * len(raw) + sum(map(len, raw)))
+        self._gathering.hand_over()
+        self._propose_puts(calls, raw)
+
+    def _propose_puts(self, calls: UnaryCalls, raw: list[bytes]) -> None:
         self._member.propose_each(OperationKind.PUT, raw, partial(self._finish_puts, calls))
 
     def _finish_puts(self, calls: UnaryCalls, first: int, outcomes: Sequence[Outcome]) -> None:
@@ -194,7 +211,22 @@ class KvService:
         kv_checks.parse_delete_range(raw)
         self._propose(OperationKind.DELETE_RANGE, call, raw)
 
+    def _may_gather(self, raw: bytes) -> bool:
+        """Whether a write of a plain shape goes with those of other clients."""
+        return (
+            not self._member.machine.auth.is_enabled
+            and len(raw) + _PROPOSAL_OVERHEAD_BYTES <= self._limits.request_bytes_max
+        )
+
     def _txn(self, call: UnaryCall, raw: bytes) -> None:
+        if (
+            self._may_gather(raw)
+            and self._limits.txn_ops_max > 0
+            and plain_txns((raw,)) is not None
+        ):
+            self._quota.check(kv_checks.PUT_COST_BYTES + len(raw))
+            self._gathering.add(self._txn_gathered, call, raw)
+            return
         request = kv_checks.parse_txn(raw)
         cost = kv_checks.txn_cost(request)
         if cost:
@@ -215,6 +247,10 @@ class KvService:
             _one_by_one(calls, raw, self._txn)
             return
         self._quota.check(kv_checks.PUT_COST_BYTES * len(raw) + sum(map(len, raw)))
+        self._gathering.hand_over()
+        self._propose_txns(calls, raw)
+
+    def _propose_txns(self, calls: UnaryCalls, raw: list[bytes]) -> None:
         self._member.propose_each(OperationKind.TXN, raw, partial(self._finish_txns, calls))
 
     def _finish_txns(self, calls: UnaryCalls, first: int, outcomes: Sequence[Outcome]) -> None:
@@ -262,6 +298,7 @@ class KvService:
     ) -> None:
         if len(raw) + _PROPOSAL_OVERHEAD_BYTES > self._limits.request_bytes_max:
             raise RequestTooLarge
+        self._gathering.hand_over()
         done = partial(finish or self._finish, call)
         if self._member.machine.auth.is_enabled:
             self._access.propose(call, kind, raw, done)

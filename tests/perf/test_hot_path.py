@@ -54,7 +54,7 @@ class Shape:
 PUT = Shape(
     "/etcdserverpb.KV/Put",
     rpc_pb2.PutRequest(key=b"guard/key", value=b"x" * 128).SerializeToString(),
-    calls_max=53.4,
+    calls_max=54.0,
     system_calls_max=2 / BATCH,  # one write and one sync of the log for all of them
 )
 RANGE = Shape(
@@ -79,7 +79,7 @@ TXN = Shape(
         ],
         failure=[rpc_pb2.RequestOp(request_range=rpc_pb2.RangeRequest(key=b"guard/key"))],
     ).SerializeToString(),
-    calls_max=92.4,
+    calls_max=93.0,
     system_calls_max=2 / BATCH,
 )
 

@@ -345,7 +345,7 @@ class HotPath:
             ("te", "trailers"),
         ]
         first, then = self._encoder.encode(fields), self._encoder.encode(fields)
-        self._blocks[path] = then
+        self._blocks = {path: then}  # what was put into the tables has moved the others
         return first
 
     def _stopped(self, failure: BaseException) -> None:
