@@ -22,6 +22,8 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
 END_STREAM, ACK, END_HEADERS, PADDED, PRIORITY = 0x1, 0x1, 0x4, 0x8, 0x20
 DEFAULT_WINDOW = 65_535
+FRAME_BYTES_MAX = 16_384
+"""Of a frame's payload, unless a server allows more."""
 WINDOW_MAX = 2**31 - 1
 INITIAL_WINDOW_SIZE = 4
 STREAMS_PER_CONNECTION = 128
@@ -209,7 +211,10 @@ class Connection(asyncio.Protocol):
                 if stream > 1:
                     self._block = block  # all of it is in the table now: equal from here on
             self._out.append(frame(HEADERS, END_HEADERS, stream, block))
-            self._out.append(frame(DATA, END_STREAM, stream, body))
+            for start in range(0, len(body), FRAME_BYTES_MAX):
+                part = body[start : start + FRAME_BYTES_MAX]
+                is_last = start + FRAME_BYTES_MAX >= len(body)
+                self._out.append(frame(DATA, END_STREAM if is_last else 0, stream, part))
             self._started[stream] = time.perf_counter()
 
     def _flush(self) -> None:

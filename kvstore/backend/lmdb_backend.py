@@ -37,6 +37,8 @@ _QUOTAS_PER_MAP = 4
 _READERS_MAX = 4096
 _SPARE_TXNS = 64
 _FIRST_SLICE = 16
+_SLICE_BYTES_MAX = 256 << 10
+"""A list of more bytes is followed by shorter ones."""
 
 _ALLOCATION_STRIDE = 64 * MIB
 """Allocated beyond what is asked for, so that most turns find their blocks already there."""
@@ -107,7 +109,9 @@ class _LmdbReader:
             yield found
             if len(found) < size:
                 return
-            size = min(size * 4, SLICE)
+            # Of values of 64 KiB, 256 would be 16 MiB, for each of many readers.
+            is_large = sum(map(len, found)) > _SLICE_BYTES_MAX
+            size = max(size // 4, _FIRST_SLICE) if is_large else min(size * 4, SLICE)
             # The iterator moves on at its next step, so do as much by hand for the key only.
             ahead = self._txn.cursor(database)
             ahead.set_range(cursor.key())

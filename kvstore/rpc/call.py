@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, Protocol
 
+from kvstore.wire.plain import Body, BodyEvents
+
 
 class UnaryCall(Protocol):
     """One unary rpc in progress. Answered once; answers after the client left are dropped."""
@@ -37,9 +39,31 @@ class UnaryCall(Protocol):
         """End the call with OK and `message`."""
         ...
 
+    def begin(self, message_bytes: int, events: BodyEvents) -> Body:
+        """End the call with OK and a message of so many bytes, which are written bit by bit."""
+        ...
+
     def fail(self, code: int, text: str) -> None:
         """End the call with a gRPC status other than OK."""
         ...
+
+
+class WholeReply:
+    """The `Body` of a call whose answer can only be given whole: the parts wait for the last."""
+
+    unsent_bytes = 0
+
+    def __init__(self, reply: Callable[[bytes], None]) -> None:
+        self._reply = reply
+        self._parts: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        """Take a part."""
+        self._parts.append(data)
+
+    def end(self) -> None:
+        """Answer."""
+        self._reply(b"".join(self._parts))
 
 
 class UnaryCalls(Protocol):
@@ -170,35 +194,6 @@ class HttpResponse:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-class HttpBodyEvents(Protocol):
-    """Who sends the body of a response bit by bit."""
-
-    def drained(self) -> None:
-        """`unsent_bytes` is low again, after it was not."""
-        ...
-
-    def closed(self) -> None:
-        """The client has gone; nothing can be sent any more."""
-        ...
-
-
-class HttpBody(Protocol):
-    """The body of a response, as it is sent bit by bit."""
-
-    @property
-    def unsent_bytes(self) -> int:
-        """Bytes that the client has not taken yet."""
-        ...
-
-    def write(self, data: bytes) -> None:
-        """Queue bytes; never waits."""
-        ...
-
-    def end(self) -> None:
-        """End the response, after everything queued."""
-        ...
-
-
 class Respond(Protocol):
     """Answers a `HttpRequest` once, now or later."""
 
@@ -211,7 +206,7 @@ class Respond(Protocol):
         """Answer with a whole response."""
         ...
 
-    def begin(self, head: HttpResponse, events: HttpBodyEvents) -> HttpBody:
+    def begin(self, head: HttpResponse, events: BodyEvents) -> Body:
         """Answer with the status and headers of `head`; its body follows."""
         ...
 

@@ -4,13 +4,12 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from kvstore.rpc.call import (
-    HttpBody,
-    HttpBodyEvents,
     HttpHandler,
     HttpRequest,
     HttpResponse,
     Respond,
 )
+from kvstore.wire.plain import Body, BodyEvents
 
 _EVERYBODY = "*"
 
@@ -54,7 +53,7 @@ class _Allowing:
     def __call__(self, response: HttpResponse) -> None:
         self._respond(self._with(response))
 
-    def begin(self, head: HttpResponse, events: HttpBodyEvents) -> HttpBody:
+    def begin(self, head: HttpResponse, events: BodyEvents) -> Body:
         return self._respond.begin(self._with(head), events)
 
     def _with(self, response: HttpResponse) -> HttpResponse:

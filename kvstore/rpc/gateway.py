@@ -13,7 +13,6 @@ from google.protobuf.message import Message
 from kvstore.base.errors import Code
 from kvstore.rpc.access import AccessControl
 from kvstore.rpc.call import (
-    HttpBody,
     HttpRequest,
     HttpResponse,
     Method,
@@ -21,8 +20,10 @@ from kvstore.rpc.call import (
     StreamHandler,
     StreamMethod,
     UnaryMethod,
+    WholeReply,
 )
 from kvstore.rpc.gateway_routes import ROUTES, GatewayRoute
+from kvstore.wire.plain import Body, BodyEvents
 
 _STATUS = {
     Code.OK: 200,
@@ -192,6 +193,9 @@ class _UnaryCall:
             HttpResponse(status=200, body=body, content_type="application/json", headers=_HEADERS)
         )
 
+    def begin(self, message_bytes: int, events: BodyEvents) -> Body:
+        return WholeReply(self.reply)
+
     def fail(self, code: int, text: str) -> None:
         self._respond(_error(code, text))
 
@@ -205,7 +209,7 @@ class _StreamCall:
         self.metadata = metadata
         self._route = route
         self._respond = respond
-        self._body: HttpBody | None = None
+        self._body: Body | None = None
         self._handler: StreamHandler | None = None
         self._is_open = True
 
@@ -262,7 +266,7 @@ class _StreamCall:
             if self._handler is not None:
                 self._handler.closed()
 
-    def _started(self) -> HttpBody:
+    def _started(self) -> Body:
         if self._body is None:
             head = HttpResponse(status=200, content_type="application/json", headers=_HEADERS)
             self._body = self._respond.begin(head, self)

@@ -21,12 +21,13 @@ from kvstore.apply.txn import read_txn
 from kvstore.base.errors import RequestTooLarge, RpcError
 from kvstore.base.key_range import KeyRange
 from kvstore.member import Housekeeping, Member
-from kvstore.mvcc import RangeQuery, RangeResult, RangeTail
+from kvstore.mvcc import RangeQuery, RangeResult
 from kvstore.rpc import kv_checks
 from kvstore.rpc.access import AccessControl, Need
 from kvstore.rpc.call import Method, UnaryCall, UnaryCalls
 from kvstore.rpc.gathered import Gathering
 from kvstore.rpc.header import ResponseHeaders
+from kvstore.rpc.list_reply import ListReply
 from kvstore.rpc.pipeline import Pipeline, malformed
 from kvstore.rpc.quota import Quota
 from kvstore.wire.pb import rpc_pb2
@@ -162,7 +163,7 @@ class KvService:
             if query.keys.is_single or query.count_only or 0 < query.limit <= _PAGE_KEYS:
                 self._reply_result(call, self._member.view().range(query))
             else:
-                ListReply(self._member, call, query, self._reply_result).step()
+                ListReply(self._member, self._headers, call, query).step()
         except RpcError as refusal:
             call.fail(refusal.code, refusal.message)
 
@@ -333,40 +334,3 @@ def _one_by_one(
 
 _PAGE_KEYS = 1000
 """Up to this many keys are read in one step."""
-
-
-class ListReply:
-    """A long list, read in slices at one pinned view, so that nothing else waits for it."""
-
-    def __init__(
-        self,
-        member: Member,
-        call: UnaryCall,
-        query: RangeQuery,
-        finish: Callable[[UnaryCall, RangeResult], None],
-    ) -> None:
-        self._member = member
-        self._call = call
-        self._finish = finish
-        self._view = member.machine.store.view()  # a pin of its own: the member's moves on
-        try:
-            self._slices = self._view.range_slices(query)
-        except RpcError:
-            self._view.close()
-            raise
-        self._kvs: list[bytes] = []
-
-    def step(self) -> None:
-        """Read one slice; answer after the last one."""
-        if not self._call.is_open:
-            self._view.close()
-            return
-        try:
-            self._kvs += next(self._slices)
-        except StopIteration as end:
-            self._view.close()
-            tail: RangeTail = end.value
-            result = RangeResult(self._kvs, tail.count, tail.more, self._view.revision)
-            self._finish(self._call, result)
-            return
-        self._member.scheduler.soon(self.step)

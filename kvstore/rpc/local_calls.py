@@ -12,7 +12,8 @@ from google.protobuf.message import Message
 
 from kvstore.base.errors import Code, RequestRefused, RpcError
 from kvstore.member.ports import Scheduler
-from kvstore.rpc.call import Method, StreamHandler, StreamMethod, UnaryMethod
+from kvstore.rpc.call import Method, StreamHandler, StreamMethod, UnaryMethod, WholeReply
+from kvstore.wire.plain import Body, BodyEvents
 
 _Reply = TypeVar("_Reply", bound=Message)
 
@@ -110,6 +111,9 @@ class _UnaryCall:
 
     def reply(self, message: bytes) -> None:
         self._answer(message)
+
+    def begin(self, message_bytes: int, events: BodyEvents) -> Body:
+        return WholeReply(self.reply)
 
     def fail(self, code: int, text: str) -> None:
         self._answer(CallFailed(code, text))

@@ -19,8 +19,6 @@ from typing import cast
 from kvstore.base.clock import Clock
 from kvstore.base.limits import Limits
 from kvstore.rpc.call import (
-    HttpBody,
-    HttpBodyEvents,
     HttpHandler,
     HttpRequest,
     HttpResponse,
@@ -40,7 +38,7 @@ from kvstore.wire.http2.plain import PlainConsumer
 from kvstore.wire.http2.request_head import RequestHead
 from kvstore.wire.http2.sender import Sender
 from kvstore.wire.http2.stream import Consumer, Stream
-from kvstore.wire.plain import PlainRequest, PlainResponse, Respond
+from kvstore.wire.plain import Body, BodyEvents, PlainRequest, PlainResponse, Respond
 
 logger = logging.getLogger(__name__)
 
@@ -489,7 +487,7 @@ class _HttpExchange:
     def __call__(self, response: HttpResponse) -> None:
         self._respond(PlainResponse(response.status, self._headers(response), response.body))
 
-    def begin(self, head: HttpResponse, events: HttpBodyEvents) -> HttpBody:
+    def begin(self, head: HttpResponse, events: BodyEvents) -> Body:
         return self._respond.begin(head.status, self._headers(head), events)
 
     def _headers(self, head: HttpResponse) -> dict[str, str]:

@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping
 
+from kvstore.rpc.call import WholeReply
+from kvstore.wire.plain import Body, BodyEvents
+
 
 class FakeUnaryCall:
     """A unary call whose answer is kept."""
@@ -18,6 +21,9 @@ class FakeUnaryCall:
         assert self.status is None, "answered twice"
         self.message = message
         self.status = (0, "")
+
+    def begin(self, message_bytes: int, events: BodyEvents) -> Body:
+        return WholeReply(self.reply)
 
     def fail(self, code: int, text: str) -> None:
         assert self.status is None, "answered twice"

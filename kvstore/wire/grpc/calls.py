@@ -8,10 +8,18 @@ from typing import NamedTuple, Protocol
 
 from kvstore.base.errors import Code
 from kvstore.wire.grpc.metadata import metadata_of, timeout_s
-from kvstore.wire.grpc.replies import send_message, send_replies, send_reply, send_status
+from kvstore.wire.grpc.replies import (
+    OK_TRAILERS,
+    begin_message,
+    send_message,
+    send_replies,
+    send_reply,
+    send_status,
+)
 from kvstore.wire.grpc.tallies import UNCOUNTED, Tally
 from kvstore.wire.http2.sender import Sender
 from kvstore.wire.http2.stream import Stream
+from kvstore.wire.plain import BodyEvents
 
 
 class UnaryCall:
@@ -54,12 +62,69 @@ class UnaryCall:
         else:
             self._rpc.tally.ended[Code.CANCELLED] += 1
 
+    def begin(self, message_bytes: int, events: BodyEvents) -> "ReplyBody":
+        """End the call with OK and a message of so many bytes, which follow."""
+        self._rpc.tally.sent += 1
+        return ReplyBody(self._sender, self._stream, message_bytes, events)
+
     def fail(self, code: int, text: str) -> None:
         """End the call with a status other than OK."""
         assert code, "a unary call that succeeds has a message"
         if self.is_open:
             self._rpc.tally.ended[code] += 1
             send_status(self._sender, self._stream, code, text)
+
+
+class ReplyBody:
+    """The message of a unary call, sent bit by bit; and who hears of its stream meanwhile."""
+
+    expects_end = False
+
+    def __init__(
+        self, sender: Sender, stream: Stream, message_bytes: int, events: BodyEvents
+    ) -> None:
+        self._sender = sender
+        self._stream = stream
+        self._events = events
+        self._left_bytes = message_bytes
+        if stream.is_open:
+            stream.consumer = self
+            begin_message(sender, stream, message_bytes)
+
+    @property
+    def unsent_bytes(self) -> int:
+        """Bytes that neither windows nor socket have taken."""
+        return self._stream.queued_bytes
+
+    def write(self, data: bytes) -> None:
+        """Queue a part; never waits."""
+        self._left_bytes -= len(data)
+        assert self._left_bytes >= 0, "a message longer than was said"
+        self._sender.data(self._stream, data)
+
+    def end(self) -> None:
+        """End the call with OK, after everything queued."""
+        assert not self._left_bytes or not self._stream.is_open, "a message shorter than was said"
+        self._sender.end(self._stream, OK_TRAILERS)
+
+    # --- the stream's consumer, once the request is whole
+
+    def data(self, payload: bytes) -> None:
+        """Nothing follows a whole request."""
+
+    def ended(self) -> None:
+        """It had ended."""
+
+    def drained(self) -> None:
+        """Go on."""
+        self._events.drained()
+
+    def released(self) -> None:
+        """Nothing of the request is held."""
+
+    def aborted(self) -> None:
+        """The client is gone."""
+        self._events.closed()
 
 
 class TimedUnaryCall(UnaryCall):
@@ -75,6 +140,11 @@ class TimedUnaryCall(UnaryCall):
         """End the call with OK and `message`."""
         self._measure()
         super().reply(message)
+
+    def begin(self, message_bytes: int, events: BodyEvents) -> ReplyBody:
+        """End the call with OK and a message that follows; measured up to here."""
+        self._measure()
+        return super().begin(message_bytes, events)
 
     def fail(self, code: int, text: str) -> None:
         """End the call with a status other than OK."""

@@ -122,6 +122,12 @@ def send_replies(sender: Sender, streams: Sequence[Stream], messages: Sequence[b
             sender.wake()
 
 
+def begin_message(sender: Sender, stream: Stream, message_bytes: int) -> None:
+    """Send the response headers and what stands before a message; its bytes follow as data."""
+    sender.headers(stream, RESPONSE)
+    sender.data(stream, PREFIX.pack(0, message_bytes))
+
+
 def send_message(sender: Sender, stream: Stream, message: bytes) -> None:
     """Send one message of a stream, after the response headers if they have not gone yet."""
     if not stream.is_open:

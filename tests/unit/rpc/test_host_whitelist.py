@@ -1,7 +1,8 @@
 import pytest
 
-from kvstore.rpc.call import HttpBody, HttpBodyEvents, HttpRequest, HttpResponse, Respond
+from kvstore.rpc.call import HttpRequest, HttpResponse, Respond
 from kvstore.rpc.host_whitelist import HostWhitelist
+from kvstore.wire.plain import Body, BodyEvents
 
 
 class Answer:
@@ -13,7 +14,7 @@ class Answer:
     def __call__(self, response: HttpResponse) -> None:
         self.status = response.status
 
-    def begin(self, head: HttpResponse, events: HttpBodyEvents) -> HttpBody:
+    def begin(self, head: HttpResponse, events: BodyEvents) -> Body:
         raise NotImplementedError
 
 
