@@ -154,7 +154,8 @@ def check_quorum(change: Change, health: Health) -> None:
     if change.kind is ChangeKind.ADD:
         if not change.is_learner and not _can_grow(len(voters & health.started), len(voters)):
             raise NotEnoughStartedMembers
-        if not voters <= health.healthy:
+        # etcd counts so since 3.6.16, learners included; before, every voter had to be healthy.
+        if not _can_grow(len(voters & health.healthy), len(voters)):
             raise Unhealthy
     elif change.kind is ChangeKind.REMOVE and change.member not in shown_learners(membership):
         rest = voters - {change.member}
@@ -170,6 +171,6 @@ def check_quorum(change: Change, health: Health) -> None:
         raise NotEnoughStartedMembers
 
 
-def _can_grow(started: int, voters: int) -> bool:
-    """Whether `started` members are a quorum of one voter more; one member may always grow."""
-    return (started == 1 and voters == 1) or started >= (voters + 1) // 2 + 1
+def _can_grow(counted: int, voters: int) -> bool:
+    """Whether so many members are a quorum of one voter more; one member may always grow."""
+    return (counted == 1 and voters == 1) or counted >= (voters + 1) // 2 + 1

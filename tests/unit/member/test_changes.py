@@ -153,3 +153,15 @@ def test_changes_that_could_cost_the_quorum_are_refused(
 ) -> None:
     with pytest.raises(refusal):
         check_quorum(change, health(now, started=started, healthy=healthy))
+
+
+@pytest.mark.parametrize(("voters", "healthy"), [("1234", "123"), ("12345", "1234")])
+@pytest.mark.parametrize("is_learner", [False, True])
+def test_a_member_may_be_added_while_a_quorum_of_one_more_is_healthy(
+    voters: str, healthy: str, is_learner: bool
+) -> None:
+    now = members(voters)
+    change = add(9, is_learner=is_learner)
+    check_quorum(change, health(now, started=voters, healthy=healthy))
+    with pytest.raises(Unhealthy):
+        check_quorum(change, health(now, started=voters, healthy=healthy[:-2]))
