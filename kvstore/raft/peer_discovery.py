@@ -83,9 +83,12 @@ async def describe_cluster(
 async def _ask(
     address: PeerAddress, context_for: Callable[[PeerAddress], ssl.SSLContext | None]
 ) -> ClusterDescription:
-    reader, writer = await asyncio.open_connection(
-        address.host, address.port, ssl=context_for(address)
-    )
+    if address.is_unix:
+        reader, writer = await asyncio.open_unix_connection(address.host)
+    else:
+        reader, writer = await asyncio.open_connection(
+            address.host, address.port, ssl=context_for(address)
+        )
     try:
         writer.write(control_frame(QUESTION))
         head = await reader.readexactly(FRAME.size)

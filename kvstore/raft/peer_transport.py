@@ -118,19 +118,9 @@ class PeerTransport:
         Raises:
             OSError: an address cannot be listened on.
         """
-        loop = asyncio.get_running_loop()
         servers: list[asyncio.Server] = []
         try:
-            for url in listen_urls:
-                address = PeerAddress.of(url)
-                servers.append(
-                    await loop.create_server(
-                        lambda: _Connection(self, dialled=None),
-                        address.host,
-                        address.port,
-                        ssl=self._context(address, is_server=True),
-                    )
-                )
+            servers += [await self._listen(PeerAddress.of(url)) for url in listen_urls]
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
                 tasks.create_task(self._tick())
@@ -236,9 +226,27 @@ class PeerTransport:
             raise ValueError(f"no certificates for {address.host}:{address.port}")
         return self._tls.server if is_server else self._tls.client()
 
+    async def _listen(self, address: PeerAddress) -> asyncio.Server:
+        loop = asyncio.get_running_loop()
+
+        def accepted() -> _Connection:
+            return _Connection(self, dialled=None)
+
+        if address.is_unix:
+            return await loop.create_unix_server(accepted, address.host)
+        context = self._context(address, is_server=True)
+        return await loop.create_server(accepted, address.host, address.port, ssl=context)
+
+    async def _connect(self, address: PeerAddress, connection: "_Connection") -> None:
+        loop = asyncio.get_running_loop()
+        if address.is_unix:
+            await loop.create_unix_connection(lambda: connection, address.host)
+            return
+        context = self._context(address, is_server=False)
+        await loop.create_connection(lambda: connection, address.host, address.port, ssl=context)
+
     async def _dial(self, member: MemberId) -> None:
         """Keep a connection to `member`; tries its URLs in turn."""
-        loop = asyncio.get_running_loop()
         urls = self._addresses[member]
         wait_s, attempt = _RETRY_MIN_S, 0
         while urls:
@@ -247,12 +255,7 @@ class PeerTransport:
             connection = _Connection(self, dialled=member)
             try:
                 async with asyncio.timeout(_DIAL_TIMEOUT_S):
-                    await loop.create_connection(
-                        lambda made=connection: made,
-                        address.host,
-                        address.port,
-                        ssl=self._context(address, is_server=False),
-                    )
+                    await self._connect(address, connection)
             except (OSError, ValueError, TimeoutError) as problem:
                 logger.debug("cannot reach peer", extra={"peer": member, "error": str(problem)})
             else:

@@ -77,13 +77,20 @@ class ListenConfig:
             if url.scheme in ("http", "https") and not url.has_bindable_host
         ]
         found += [
-            f"listening on {url}: peers are reached over TCP only"
+            f"listening on {url}: peers have no TLS over unix sockets"
             for url in self.peer_urls
-            if url.scheme not in ("http", "https")
+            if url.scheme == "unixs"
         ]
         found += self.tls_rules.problems()
-        for urls, files in ((self.served_urls, self.client_tls), (self.peer_urls, self.peer_tls)):
+        client_urls = (*self.client_urls, *self.client_http_urls)
+        for urls, files in ((client_urls, self.client_tls), (self.peer_urls, self.peer_tls)):
             found += _tls_problems(urls, files)
+        has_secure_metrics = any(url.scheme in ("https", "unixs") for url in self.metrics_urls)
+        if has_secure_metrics and not (self.client_tls.is_given or self.client_tls.is_automatic):
+            found.append(
+                "client TLS key/cert (--cert-file, --key-file) must be provided "
+                "for metrics secure url"
+            )
         if self.peer_tls.allowed_names and self.peer_tls.allowed_hosts:
             found.append(
                 "--peer-cert-allowed-cn and --peer-cert-allowed-hostname exclude each other"

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 from kvstore.base.clock import SystemClock
 from kvstore.base.entropy import SystemEntropy
@@ -83,6 +84,19 @@ async def test_a_link_carries_messages_of_any_size_both_ways() -> None:
             (ONE, Channel.FORWARD, large),
         }
         assert await one.next() == (TWO, Channel.LEASE, b"renew")
+
+
+async def test_a_link_may_go_over_unix_sockets(tmp_path: Path) -> None:
+    one, two = pair()
+    for member, name in ((one, "one"), (two, "two")):
+        member.url = f"unix://{tmp_path / name}"
+    one.transport.set_peers({TWO: (two.url,)})
+    two.transport.set_peers({ONE: (one.url,)})
+    async with one.running(), two.running():
+        assert await one.next() == ("up", TWO)
+        assert await two.next() == ("up", ONE)
+        one.transport.send(TWO, Channel.RAFT, b"x")
+        assert await two.next() == (ONE, Channel.RAFT, b"x")
 
 
 async def test_a_member_that_restarts_is_linked_again() -> None:

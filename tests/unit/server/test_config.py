@@ -84,6 +84,10 @@ def test_values_reach_the_places_that_use_them() -> None:
             '--initial-advertise-peer-urls "http://:2380" must be "host:port" '
             "(unexpected empty host (http://:2380))",
         ),
+        (
+            ["--listen-metrics-urls=https://127.0.0.1:1"],
+            "client TLS key/cert (--cert-file, --key-file) must be provided for metrics secure url",
+        ),
         (["--logger=foo"], 'unknown logger option "foo"'),
         (["--log-level=foo"], 'unrecognized level: "foo"'),
         (
