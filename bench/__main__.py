@@ -1,6 +1,7 @@
 """`python -m bench`: compare with a real etcd, here and now.
 
 `python -m bench compare BEFORE AFTER` sets two runs side by side, by their files of results.
+`python -m bench publish RESULTS` writes a run's table into README, and its picture beside it.
 """
 
 import argparse
@@ -16,13 +17,13 @@ from bench.drivers import h2load
 from bench.machine import UnfitDirectory, machine
 from bench.measuring import Server
 from bench.picture import picture
+from bench.publishing import publish
 from bench.report import Report
 from bench.results import OURS, REFERENCE, comparison, load_results
 from bench.workload import Driver, Workload, load_workloads
 from tests.support.cluster_process import KVSTORED, ClusterProcess, Program
 from tests.support.etcd_process import etcd_program, etcd_version
 
-MEMBERS = 3
 PLAIN_KVSTORED = replace(KVSTORED, environment={"KVSTORE_FAILPOINTS": ""})
 """Without the files that tests arm points of failure with: looking for them costs each sync."""
 QUOTA = ("--quota-backend-bytes", str(8 * 1024**3))
@@ -79,6 +80,8 @@ def main(words: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if words is None else words
     if words[:1] == ["compare"]:
         return _compare(words[1:])
+    if words[:1] == ["publish"]:
+        return _publish(words[1:])
     arguments = _arguments(words)
     form: Form = arguments.form
     workloads = _chosen(arguments)
@@ -93,7 +96,7 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"{error}; name another with --directory", file=sys.stderr)
         return 2
     print(
-        f"etcd {etcd_version(etcd)} and {facts.commit}, {MEMBERS} members each, "
+        f"etcd {etcd_version(etcd)} and {facts.commit}, "
         f"{facts.cpus} x {facts.cpu}, Linux {facts.kernel}, Python {facts.python}\n"
         f"data in {directory} on {facts.file_system}: fdatasync of 4 KiB takes "
         f"{facts.fdatasync_p50_us} µs (p99 {facts.fdatasync_p99_us} µs)"
@@ -128,6 +131,20 @@ def _compare(words: Sequence[str]) -> int:
     return 0
 
 
+def _publish(words: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench publish")
+    parser.add_argument("results", type=Path, help="a file of results")
+    file = parser.parse_args(words).results
+    try:
+        results = load_results(file)
+    except (OSError, ValueError, KeyError) as error:
+        print(f"cannot publish: {error}", file=sys.stderr)
+        return 2
+    for path in publish(results, picture(results), Path(__file__).parent.parent):
+        print(f"written: {path}")
+    return 0
+
+
 class Progress:
     """A line on the terminal that says how far the run is; silent elsewhere."""
 
@@ -146,6 +163,11 @@ class Progress:
             sys.stderr.flush()
         self._done += 1
 
+    @property
+    def took_s(self) -> float:
+        """Since the start."""
+        return time.monotonic() - self._started
+
     def clear(self) -> None:
         """Leave the line to something else."""
         if sys.stderr.isatty():
@@ -159,29 +181,37 @@ def _run(
     programs: dict[str, Program],
     directory: Path,
 ) -> None:
-    started = time.monotonic()
     progress = Progress(form.rounds * 2 * sum(len(one.in_flight) for one in workloads))
-    with ExitStack() as stack:
-        servers = []
-        for name, program in programs.items():
-            cluster = ClusterProcess(program, MEMBERS, flags=QUOTA, directory=directory)
-            server = Server(name, stack.enter_context(cluster))
-            stack.callback(server.close)
-            servers.append(server)
-        for workload in workloads:
-            print(f"{workload.name}: {workload.question}")
-            for server in servers:
-                server.prepare(workload)
-            for turn in range(form.rounds):
-                for in_flight in workload.in_flight:
-                    for server in servers if turn % 2 == 0 else reversed(servers):
-                        progress.step(f"{workload.name} at {in_flight}, {server.name}")
-                        measurement = server.measure(
-                            workload, in_flight, warm_up_s=form.warm_up_s, seconds=form.seconds
-                        )
-                        report.add(workload, in_flight, server.name, measurement, turn)
-                progress.clear()
-                print(f"  round {turn + 1} of {form.rounds}, {time.monotonic() - started:.0f} s")
+    for members in sorted({workload.members for workload in workloads}, reverse=True):
+        some = [workload for workload in workloads if workload.members == members]
+        with ExitStack() as stack:
+            servers = []
+            for name, program in programs.items():
+                cluster = ClusterProcess(program, members, flags=QUOTA, directory=directory)
+                server = Server(name, stack.enter_context(cluster))
+                stack.callback(server.close)
+                servers.append(server)
+            print(f"clusters of {members}:")
+            for workload in some:
+                _measure(report, form, workload, servers, progress)
+
+
+def _measure(
+    report: Report, form: Form, workload: Workload, servers: list[Server], progress: Progress
+) -> None:
+    print(f"{workload.name}: {workload.question}")
+    for server in servers:
+        server.prepare(workload)
+    for turn in range(form.rounds):
+        for in_flight in workload.in_flight:
+            for server in servers if turn % 2 == 0 else reversed(servers):
+                progress.step(f"{workload.name} at {in_flight}, {server.name}")
+                measurement = server.measure(
+                    workload, in_flight, warm_up_s=form.warm_up_s, seconds=form.seconds
+                )
+                report.add(workload, in_flight, server.name, measurement, turn)
+        progress.clear()
+        print(f"  round {turn + 1} of {form.rounds}, {progress.took_s:.0f} s")
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ class Server:
         bodies = (framed(puts.request(number)) for number in range(workload.keys))
         in_flight = min(PREPARE_IN_FLIGHT, workload.keys)
         endpoint = self.endpoint(To.LEADER)
-        while part := list(islice(bodies, 50_000)):
+        while part := list(islice(bodies, 10_000)):
             own_client.send_all(Requests(endpoint, puts.path), iter(part), in_flight)
 
     def measure(

@@ -23,7 +23,10 @@ class Shape(Enum):
     SERIALIZABLE_RANGE = "serializable-range"
     TXN = "compare-and-put"
     LIST = "list"
-    """All keys of the workload, by their prefix."""
+    """All keys of the workload, by their prefix; `list_fields` says more."""
+    DELETE = "delete"
+    """Of one key, there or not."""
+    LEASE_GRANT = "lease-grant"
 
 
 class Driver(Enum):
@@ -53,6 +56,10 @@ class Workload:
     to: To = To.LEADER
     keys: int = 1
     value_bytes: int = 128
+    members: int = 3
+    """Of the clusters that are compared."""
+    list_fields: dict[str, int] = field(default_factory=dict)
+    """More fields of a list's RangeRequest: a limit, keys only, count only."""
     in_flight: tuple[int, ...] = (1, 64, 256, 1000)
     connections: int | None = None
     """How many the requests in flight are spread over; None: few, as a busy client has."""
@@ -71,12 +78,16 @@ class Workload:
                 return "/etcdserverpb.KV/Txn"
             case Shape.RANGE | Shape.SERIALIZABLE_RANGE | Shape.LIST:
                 return "/etcdserverpb.KV/Range"
+            case Shape.DELETE:
+                return "/etcdserverpb.KV/DeleteRange"
+            case Shape.LEASE_GRANT:
+                return "/etcdserverpb.Lease/LeaseGrant"
 
     def key(self, number: int) -> bytes:
         """The key of this number; all have one length."""
         return b"bench/%s/%0*d" % (self.name.encode(), _KEY_DIGITS, number)
 
-    def request(self, number: int) -> Message:
+    def request(self, number: int) -> Message:  # noqa: PLR0911 - a case a shape
         """The request on the key of this number."""
         key, value = self.key(number), b"x" * self.value_bytes
         match self.shape:
@@ -89,7 +100,17 @@ class Workload:
             case Shape.LIST:
                 prefix = self.key(0)[:-_KEY_DIGITS]
                 end = prefix[:-1] + bytes((prefix[-1] + 1,))
-                return rpc_pb2.RangeRequest(key=prefix, range_end=end)
+                return rpc_pb2.RangeRequest(
+                    key=prefix,
+                    range_end=end,
+                    limit=self.list_fields.get("limit", 0),
+                    keys_only=bool(self.list_fields.get("keys_only")),
+                    count_only=bool(self.list_fields.get("count_only")),
+                )
+            case Shape.DELETE:
+                return rpc_pb2.DeleteRangeRequest(key=key)
+            case Shape.LEASE_GRANT:
+                return rpc_pb2.LeaseGrantRequest(TTL=600)
             case Shape.TXN:
                 request = rpc_pb2.TxnRequest()
                 request.compare.add(
@@ -132,6 +153,8 @@ def _load(path: Path) -> Workload:
         to=To(fields.pop("to", "leader")),
         keys=int(fields.pop("keys", 1)),
         value_bytes=int(fields.pop("value_bytes", 128)),
+        members=int(fields.pop("members", 3)),
+        list_fields={name: int(value) for name, value in fields.pop("list_fields", {}).items()},
         in_flight=tuple(fields.pop("in_flight", (1, 64, 256, 1000))),
         connections=fields.pop("connections", None),
         default_in_flight=tuple(fields.pop("default_in_flight", ())),
