@@ -11,6 +11,7 @@ COMMANDS = {
         "Bring what is to what should be.",
     ),
     "diff": ("cluster.cli.looking_back:diff", "Show what a write of an object changed."),
+    "dns": ("cluster.cli.dns:dns", "Answer for the names of services."),
     "history": ("cluster.cli.looking_back:history", "List the revisions of an object."),
     "kubeconfig": ("cluster.cli.kubeconfigs:kubeconfig", "Print or merge a cluster's kubeconfig."),
     "kubelet": ("cluster.cli.kubelet:kubelet", "Run pods as processes of this machine."),

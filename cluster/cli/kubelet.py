@@ -18,7 +18,7 @@ from cluster.informer.informers import SharedInformers
 from cluster.kubelet.images import Images
 from cluster.kubelet.kubelet import Kubelet
 from cluster.kubelet.node import NodeConfig, NodeKeeper
-from cluster.kubelet.preparation import NodePreparation
+from cluster.kubelet.preparation import ClusterDns, NodePreparation
 from cluster.kubelet.process_runtime import ProcessRuntime, can_mount
 from cluster.kubelet.server import KubeletServer, ServingFiles
 
@@ -36,6 +36,8 @@ from cluster.kubelet.server import KubeletServer, ServingFiles
     show_default=True,
     help="Addresses for pods: on one machine without privileges, of the loopback range.",
 )
+@click.option("--cluster-dns", default="", help="The DNS server of pods; it needs privileges.")
+@click.option("--cluster-domain", default="cluster.local", show_default=True)
 @click.option("--tls-cert-file", type=file_option, help="The certificate of its server.")
 @click.option("--tls-private-key-file", type=file_option, help="The key of that certificate.")
 @click.option("--client-ca-file", type=file_option, help="Whose certificates get in.")
@@ -48,6 +50,8 @@ def kubelet(  # noqa: PLR0913 - a flag each
     address: str,
     port: int,
     pod_cidr: str,
+    cluster_dns: str,
+    cluster_domain: str,
     tls_cert_file: Path | None,
     tls_private_key_file: Path | None,
     client_ca_file: Path | None,
@@ -82,6 +86,7 @@ def kubelet(  # noqa: PLR0913 - a flag each
             environment.clock,
             node,
             can_mount=can_mount(),
+            dns=ClusterDns(cluster_dns, cluster_domain),
         )
         component = Kubelet(environment, runtime, preparation, config)
         server = KubeletServer(
@@ -102,13 +107,3 @@ def kubelet(  # noqa: PLR0913 - a flag each
         fields={"pods": f"spec.nodeName={node_name}"},
         host=node_name,
     )
-
-
-def _serving_files(
-    certificate: Path | None, key: Path | None, client_ca: Path | None
-) -> ServingFiles | None:
-    if certificate is not None and key is not None and client_ca is not None:
-        return ServingFiles(certificate, key, client_ca)
-    if (certificate, key, client_ca) != (None, None, None):
-        raise click.UsageError("the server's certificate, key and client CA go together")
-    return None

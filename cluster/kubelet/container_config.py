@@ -8,6 +8,7 @@ from typing import Protocol
 from cluster.kube_api.objects import JsonObject, list_at, member, object_at, string_at
 from cluster.kube_api.quantity import parse_quantity
 from cluster.kubelet.images import Image
+from cluster.kubelet.resolving import RESOLV_CONF
 from cluster.kubelet.runtime import CannotStart, ContainerConfig
 
 _REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_.-][A-Za-z0-9_.-]*)\)")
@@ -40,6 +41,8 @@ class PodFacts:
     mounts: Mapping[str, str] = field(default_factory=dict)
     """Where each of its volumes is, by name."""
     can_mount: bool = True
+    resolv_conf: str = ""
+    """The file by which its processes resolve names, if it is not the machine's."""
 
 
 def expanded(text: str, env: Mapping[str, str]) -> str:
@@ -85,7 +88,7 @@ def container_config(
 def _mounts(container: JsonObject, facts: PodFacts, env: Mapping[str, str]) -> dict[str, str]:
     if not facts.can_mount:
         return {}
-    found: dict[str, str] = {}
+    found = {RESOLV_CONF: facts.resolv_conf} if facts.resolv_conf else {}
     for mount in list_at(container, "volumeMounts"):
         name = string_at(mount, "name")
         source = facts.mounts.get(name)

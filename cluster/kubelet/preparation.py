@@ -3,16 +3,18 @@
 import asyncio
 import base64
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from cluster.informer.api import Api, ApiError, Ref, is_not_found
 from cluster.informer.resources import CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS, SERVICES
 from cluster.informer.times import unix_of
 from cluster.kube_api.objects import JsonObject, integer_at, list_at, object_at, string_at
 from cluster.kube_api.resource import Resource
-from cluster.kubelet import volumes
+from cluster.kubelet import resolving, volumes
 from cluster.kubelet.container_config import PodFacts, container_config
 from cluster.kubelet.images import Images
+from cluster.kubelet.resolving import RESOLV_CONF
 from cluster.kubelet.runtime import ContainerConfig, Runtime
 from kvstore.base.clock import Clock
 
@@ -45,6 +47,14 @@ class LoadedSources:
         return {key: base64.b64decode(text) for key, text in object_at(found, "data").items()}
 
 
+@dataclass(frozen=True, slots=True)
+class ClusterDns:
+    """Where the cluster's names are answered for."""
+
+    address: str = ""
+    domain: str = "cluster.local"
+
+
 class NodePreparation:
     """The adapter of `pod_worker.Preparation` over the API and a directory."""
 
@@ -57,6 +67,7 @@ class NodePreparation:
         node: JsonObject,
         *,
         can_mount: bool,
+        dns: ClusterDns | None = None,
     ) -> None:
         self._api = api
         self._runtime = runtime
@@ -65,6 +76,7 @@ class NodePreparation:
         self._host_ip = _address(node)
         self._allocatable = object_at(node, "status", "allocatable")
         self._can_mount = can_mount
+        self._dns = dns or ClusterDns()
         self._prepared: dict[str, tuple[PodFacts, LoadedSources]] = {}
         self._tokens: dict[tuple[str, str], tuple[float, str]] = {}
         self.pod_ips: dict[str, str] = {}
@@ -94,8 +106,20 @@ class NodePreparation:
         mounts = await asyncio.to_thread(
             volumes.prepare, pod, directory, facts, sources, lambda one: tokens[_token_key(one)]
         )
-        facts = replace(facts, mounts=mounts)
+        resolv_conf = await asyncio.to_thread(self._write_resolv_conf, pod, directory)
+        facts = replace(facts, mounts=mounts, resolv_conf=resolv_conf)
         self._prepared[uid] = (facts, sources)
+
+    def _write_resolv_conf(self, pod: JsonObject, directory: Path) -> str:
+        """Write how the pod's processes resolve names; return the file, empty if it needs none."""
+        own = Path(RESOLV_CONF)
+        machine = resolving.read(own.read_text() if own.exists() else "")
+        found = resolving.resolver_of(pod, self._dns.address, self._dns.domain, machine)
+        if found is None or not self._can_mount:
+            return ""
+        path = directory / "resolv.conf"
+        path.write_text(found.text())
+        return str(path)
 
     def config(self, pod: JsonObject, container: JsonObject, image: str) -> ContainerConfig:
         """Decide what a container runs."""

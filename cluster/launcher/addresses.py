@@ -35,6 +35,11 @@ def api_service_address(base_port: int) -> str:
     return f"127.{_octet(base_port) + _SERVICES_ABOVE}.0.1"
 
 
+def dns_address(base_port: int) -> str:
+    """Return the address of the cluster's DNS server: the tenth of the services' range."""
+    return f"127.{_octet(base_port) + _SERVICES_ABOVE}.0.10"
+
+
 def nodes(base_port: int, count: int) -> list[Node]:
     """Return the nodes of a cluster: n1, n2 ... each with 253 addresses for pods."""
     octet = _octet(base_port)

@@ -1,5 +1,6 @@
 """`kvstore local up --kube --nodes N`: the control plane, and a kubelet and a proxy a node."""
 
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,9 @@ from cluster.launcher.supervisor import Program
 from kvstore.cli.local_companions import Place, Plan
 
 NAME = "kube-nodes"
+DNS_PORT = 53
+DNS_PORT_ELSE = 10053
+_PRIVILEGED_BELOW = 1024
 _KVSTORE = (sys.executable, "-m", "kvstore.cli.umbrella", "kube")
 
 
@@ -65,6 +69,13 @@ def _serving(directory: Path, name: str) -> Path:
     return directory / f"{name}-serving"
 
 
+def dns_port() -> int:
+    """Return where DNS is served: its own port, if this user may have it, else another one."""
+    file = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+    first = int(file.read_text()) if file.exists() else _PRIVILEGED_BELOW
+    return DNS_PORT if os.geteuid() == 0 or first <= DNS_PORT else DNS_PORT_ELSE
+
+
 def programs(directory: Path, base_port: int, count: int) -> list[Program]:
     """Return every process of the control plane and the nodes, in the order of their start."""
 
@@ -76,6 +87,13 @@ def programs(directory: Path, base_port: int, count: int) -> list[Program]:
     found = [
         program("controller-manager", "controller-manager", "controller-manager"),
         program("scheduler", "scheduler", "scheduler"),
+        program(
+            "dns",
+            "proxy",  # who may see services and slices
+            "dns",
+            f"--address={addresses.dns_address(base_port)}",
+            f"--port={dns_port()}",
+        ),
     ]
     for node in addresses.nodes(base_port, count):
         found += [
@@ -88,6 +106,11 @@ def programs(directory: Path, base_port: int, count: int) -> list[Program]:
                 f"--images-dir={directory / 'images'}",
                 f"--address={node.address}",
                 f"--pod-cidr={node.pod_cidr}",
+                *(
+                    [f"--cluster-dns={addresses.dns_address(base_port)}"]
+                    if dns_port() == DNS_PORT
+                    else []
+                ),
                 f"--tls-cert-file={_serving(directory, node.name)}.crt",
                 f"--tls-private-key-file={_serving(directory, node.name)}.key",
                 f"--client-ca-file={pki.Files(directory).ca}",

@@ -129,7 +129,8 @@ def is_ready(pod: Any) -> bool:
 class NodesCluster:
     """A cluster that runs, and clients of it."""
 
-    def __init__(self, directory: Path, kubeconfig: Path) -> None:
+    def __init__(self, directory: Path, kubeconfig: Path, base_port: int) -> None:
+        self.base_port = base_port
         self.directory = directory
         self.kubeconfig = kubeconfig
         self._api = new_client_from_config(str(kubeconfig))
@@ -190,12 +191,12 @@ class NodesCluster:
 @contextlib.contextmanager
 def nodes_cluster(directory: Path, *, nodes: int, members: int = 1) -> Iterator[NodesCluster]:
     """Start a cluster, and remove every process of it in the end."""
-    port = str(free_base_port(members))
-    flags = ["-n", str(members), "--kube", "--nodes", str(nodes), "-d", "--base-port", port]
+    port = free_base_port(members)
+    flags = ["-n", str(members), "--kube", "--nodes", str(nodes), "-d", "--base-port", str(port)]
     try:
         printed = local("up", *flags, directory=directory)
         config = next(line for line in printed.splitlines() if line.startswith("kubeconfig: "))
-        cluster = NodesCluster(directory, Path(config.removeprefix("kubeconfig: ")))
+        cluster = NodesCluster(directory, Path(config.removeprefix("kubeconfig: ")), port)
         try:
             yield cluster
         finally:

@@ -6,11 +6,16 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import dns.message
+import dns.query
 import pytest
 from kubernetes.client.exceptions import ApiException
 from kubernetes.stream import portforward
 from urllib3.exceptions import HTTPError
 
+from cluster.kubelet.process_runtime import can_mount
+from cluster.launcher import addresses
+from cluster.launcher.nodes import DNS_PORT, dns_port
 from tests.support.kube_nodes import (
     NAMESPACE,
     NodesCluster,
@@ -57,6 +62,7 @@ def _pods_run_are_reached_by_their_service_and_replaced(cluster: NodesCluster) -
         assert set(spread) == cluster.ready("web")
         assert min(spread.values()) >= REQUESTS // 12, spread
 
+    _its_name_leads_to_it(cluster, pods[0].metadata.name)
     _what_a_container_says_can_be_read(cluster)
     _containers_are_talked_with(cluster, pods[0].metadata.name)
     _a_killed_container_runs_again(cluster, pods[0])
@@ -90,6 +96,18 @@ def _a_rolling_update_under_load_fails_no_request_though_components_die(
     assert sum(found.values()) > REQUESTS
     cluster.apps.delete_namespaced_deployment("app", NAMESPACE)
     cluster.until_ready("app", 0)
+
+
+def _its_name_leads_to_it(cluster: NodesCluster, pod: str) -> None:
+    """The cluster's DNS knows the service; where they can be told, so do the pod's processes."""
+    address = cluster.core.read_namespaced_service("web", NAMESPACE).spec.cluster_ip
+    question = dns.message.make_query("web.default.svc.cluster.local.", "A")
+    where, port = addresses.dns_address(cluster.base_port), dns_port()
+    found = dns.query.udp(question, where, port=port, timeout=30)
+    assert [one.to_text() for one in found.answer[0]] == [address]
+    if can_mount() and port == DNS_PORT:
+        code = "import socket; print(socket.gethostbyname('web'))"
+        assert cluster.run(pod, "python3", "-c", code) == (f"{address}\n", 0)
 
 
 def _roll_out(cluster: NodesCluster, version: str, victim: str) -> None:
