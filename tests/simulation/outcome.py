@@ -46,6 +46,12 @@ class Outcome:
             and self.counts["converged"] == 1
         )
 
+    def __str__(self) -> str:
+        return (
+            f"{self.operations} operations, {faults_in(self.counts)} faults, "
+            f"{self.virtual_s:.1f} virtual seconds"
+        )
+
 
 class Cluster(Protocol):
     """One run of a simulation."""

@@ -75,8 +75,8 @@ def main(simulation: Simulation, arguments: list[str] | None = None) -> int:
         report_at = began + _PROGRESS_EVERY_S
         for outcome in _run_all(pool, simulation, seeds, chosen.jobs):
             totals.add(outcome)
-            if outcome.guarantee:
-                print(f"  ... seed {outcome.seed}: {outcome.detail}", flush=True)
+            if outcome.guarantee or not outcome.is_counted:
+                print(f"  ... seed {outcome.seed}: {outcome.detail or outcome}", flush=True)
             if len(totals.failures) == chosen.stop:
                 break
             if time.monotonic() > report_at:
