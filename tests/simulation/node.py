@@ -411,12 +411,15 @@ class HashChainMember:
         self.engine.turn()
         if self.engine.applied_index < self.engine.commit_index:
             self._turn_soon()
-        ready = [read for read in self._reads if read.index <= self.state.index]
-        if ready:
-            self._reads = [read for read in self._reads if read.index > self.state.index]
-            for read in ready:
-                self._checkers.reads(self.node_id, self.state.index, read.acknowledged_before)
+        if self._reads:
+            self._answer_reads()
         self._after_step()
+
+    def _answer_reads(self) -> None:
+        ready = [read for read in self._reads if read.index <= self.state.index]
+        self._reads = [read for read in self._reads if read.index > self.state.index]
+        for read in ready:
+            self._checkers.reads(self.node_id, self.state.index, read.acknowledged_before)
 
     # --- disk
 
@@ -442,7 +445,7 @@ class HashChainMember:
 
     def _after_step(self) -> None:
         engine, checkers, journal = self.engine, self._checkers, self.journal
-        if engine.role is Role.LEADER and engine.term != self._led_term:
+        if engine.term != self._led_term and engine.role is Role.LEADER:
             self._led_term = engine.term
             committed = checkers.committed
             is_behind_base = committed.index < journal.first_index

@@ -10,21 +10,23 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 _VERSIONS = ("3.11", "3.12", "3.13", "3.14")
+_ENGINES = "tests.simulation.cluster"
+_MEMBERS = "tests.simulation.members.cluster"
 _PROGRAM = """
+import sys
 from hashlib import sha256
-from tests.simulation.cluster import run_seed as run_engines
-from tests.simulation.members.cluster import run_seed as run_members
-for run_seed in (run_engines, run_members):
-    for seed in (3, 11):
-        trace = run_seed(seed, is_traced=True).trace
-        print(len(trace), sha256("\\n".join(trace).encode()).hexdigest())
+from importlib import import_module
+run_seed = import_module(sys.argv[1]).run_seed
+for seed in (3, 11):
+    trace = run_seed(seed, is_traced=True).trace
+    print(len(trace), sha256("\\n".join(trace).encode()).hexdigest())
 """
 
 
-def traces(python: Path, hash_seed: str) -> str:
+def traces(simulation: str, python: Path, hash_seed: str) -> str:
     """Return what stands for the traces of some seeds, in a process of their own."""
     return subprocess.run(
-        [str(python), "-c", _PROGRAM],
+        [str(python), "-c", _PROGRAM, simulation],
         cwd=ROOT,
         env={**os.environ, "PYTHONHASHSEED": hash_seed},
         check=True,
@@ -53,8 +55,10 @@ def _is_version(python: str, version: str) -> bool:
 
 
 @pytest.mark.slow
-def test_a_seed_gives_the_same_trace_whatever_the_hash_seed() -> None:
-    assert traces(Path(sys.executable), "0") == traces(Path(sys.executable), "4711")
+@pytest.mark.parametrize("simulation", [_ENGINES, _MEMBERS])
+def test_a_seed_gives_the_same_trace_whatever_the_hash_seed(simulation: str) -> None:
+    here = Path(sys.executable)
+    assert traces(simulation, here, "0") == traces(simulation, here, "4711")
 
 
 @pytest.mark.slow
@@ -68,4 +72,5 @@ def test_a_seed_gives_the_same_trace_on_another_version_of_python(tmp_path: Path
     subprocess.run(
         [str(python), "-m", "pip", "install", "--quiet", "--editable", str(ROOT)], check=True
     )
-    assert traces(python, "0") == traces(Path(sys.executable), "0")
+    for simulation in (_ENGINES, _MEMBERS):
+        assert traces(simulation, python, "0") == traces(simulation, Path(sys.executable), "0")

@@ -3,6 +3,7 @@
 Their names are those of etcd's robustness suite.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -49,10 +50,8 @@ class WatchRecord:
 
 def wanted(record: WatchRecord, history: ListHistory) -> Iterator[tuple[int, Event]]:
     """Yield the events of the history that the watch is about, whatever it has seen."""
-    first, spec = record.first_revision, record.spec
-    for revision, events in history.log:
-        if revision < first:
-            continue
+    spec = record.spec
+    for revision, events in history.since(record.first_revision):
         for event in events:
             is_filtered = spec.no_delete if event.is_delete else spec.no_put
             if not is_filtered and event.key in spec.keys:
@@ -68,7 +67,7 @@ def check_filter(record: WatchRecord, history: ListHistory) -> None:
 
 def check_ordered(record: WatchRecord, history: ListHistory) -> None:
     """Revisions never go back, and inside one the order is that of execution (#15271)."""
-    order = {(revision, event.key): place for place, (revision, event) in enumerate(_all(history))}
+    order = {change: place for place, change in enumerate(_told(record, history))}
     places = [order[event.kv.mod_revision, event.kv.key] for event in record.events]
     assert places == sorted(places)
 
@@ -125,18 +124,16 @@ def check_bookmarkable(record: WatchRecord, _: ListHistory) -> None:
 def check_progress_covers(record: WatchRecord, history: ListHistory) -> None:
     """What progress at R covers has been delivered: every wanted event up to R."""
     delivered = 0
+    due = [revision for revision, _ in wanted(record, history)]
     for response in record.seen:
         delivered += len(response.events)
         if not response.events:
-            due = [
-                1 for revision, _ in wanted(record, history) if revision <= response.header_revision
-            ]
-            assert delivered >= len(due)
+            assert delivered >= bisect_right(due, response.header_revision)
 
 
 def check_prev_kv(record: WatchRecord, history: ListHistory) -> None:
     """prev_kv is the state one revision before, asked for and not compacted; none for creates."""
-    known = {(revision, event.key): event for revision, event in _all(history)}
+    known = _told(record, history)
     for response in record.seen:
         for event in response.events:
             revision = event.kv.mod_revision
@@ -226,7 +223,11 @@ def check_all(record: WatchRecord, history: ListHistory) -> None:
         check(record, history)
 
 
-def _all(history: ListHistory) -> Iterator[tuple[int, Event]]:
-    for revision, events in history.log:
-        for event in events:
-            yield revision, event
+def _told(record: WatchRecord, history: ListHistory) -> dict[tuple[int, bytes], Event]:
+    """Return all changes of the revisions that the client was told of, in their order."""
+    revisions = sorted({event.kv.mod_revision for event in record.events})
+    return {
+        (revision, event.key): event
+        for revision in revisions
+        for event in history.events_of(revision)
+    }

@@ -17,6 +17,10 @@ def header(revision: int) -> bytes:
     return message_field(1, varint_field(2, MEMBER_ID) + varint_field(3, revision))
 
 
+_FIRST = 2
+"""The first revision that changes something."""
+
+
 @dataclass(frozen=True)
 class Write:
     """One change of one key: `value` None deletes it."""
@@ -40,6 +44,15 @@ class ListHistory:
     @property
     def revision(self) -> int:
         return 1 + len(self.log)
+
+    def since(self, revision: int) -> list[tuple[int, list[Event]]]:
+        """Return the part of the past that begins at `revision`, which may be before the first."""
+        return self.log[max(revision - _FIRST, 0) :]
+
+    def events_of(self, revision: int) -> list[Event]:
+        """Return what one revision changed; nothing, if there is no such revision."""
+        place = revision - _FIRST
+        return self.log[place][1] if 0 <= place < len(self.log) else []
 
     def write(self, *writes: Write) -> tuple[int, list[Event]]:
         """Carry out one request that changes something; return its revision and events."""
@@ -90,9 +103,9 @@ class ListHistory:
         reached = min(until + 1, since + revisions_max)
         self.reads.append((since, reached))
         turn = []
-        for revision, events in self.log:
+        for revision, events in self.log[max(since - _FIRST, 0) : max(reached - _FIRST, 0)]:
             found = [self._aged(revision, event) for event in events if event.key in keys]
-            if since <= revision < reached and found:
+            if found:
                 turn.append((revision, found))
         return turn, reached
 

@@ -26,14 +26,16 @@ class World:
 
     def after(self, delay_s: float, action: Callable[..., None], *arguments: object) -> None:
         """Run `action` in `delay_s`."""
-        self.at(self.now + delay_s, action, *arguments)
+        self._scheduled += 1
+        heapq.heappush(self._heap, (self.now + delay_s, self._scheduled, action, arguments))
 
     def run(self, until: float) -> None:
         """Let time pass."""
-        heap = self._heap
+        heap, pop = self._heap, heapq.heappop
         while heap and heap[0][0] <= until:
-            instant, _, action, arguments = heapq.heappop(heap)
-            self.now = max(self.now, instant)
+            instant, _, action, arguments = pop(heap)
+            if instant > self.now:  # noqa: PLR1730 - a call of max for each event is slow
+                self.now = instant
             self.events_run += 1
             action(*arguments)
         self.now = max(self.now, until)

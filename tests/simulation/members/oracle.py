@@ -48,9 +48,12 @@ class Oracle:
         """All members apply the same entries, and no batch twice."""
         for entry in entries:
             seen = (entry.term, crc32(entry.data, entry.kind))
-            known = self._entries.setdefault(entry.index, seen)
-            if known != seen:
+            known = self._entries.get(entry.index)
+            if known == seen:
+                continue
+            if known is not None:
                 self.fail("state_equality", f"{member} applies another entry at {entry.index}")
+            self._entries[entry.index] = seen
             if entry.kind is not EntryKind.COMMAND:
                 continue
             for batch in decode_entry(entry.data):
