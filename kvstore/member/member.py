@@ -41,7 +41,7 @@ from kvstore.member.ports import PeerLinks, Scheduler, Worker
 from kvstore.member.proposals import Done, DoneEach, Proposals
 from kvstore.member.reads import Read, Reads
 from kvstore.mvcc import Changes, ReadView
-from kvstore.raft.consensus import Consensus, ConsensusHost, Entry, EntryKind, Membership, Role
+from kvstore.raft.consensus import Consensus, ConsensusHost, Entry, EntryKind, Membership
 from kvstore.raft.membership import decode_membership
 from kvstore.raft.peer_session import Channel
 from kvstore.wal import SyncJob, WriteAheadLog
@@ -90,7 +90,8 @@ class Member(ConsensusHost):
         self._is_disk_full = False
         """Whether the last look found no room to apply; each tick looks again."""
         self._is_announcement_due = False
-        self._announced_commit = LogIndex(0)
+        self._owed_commit = LogIndex(0)
+        """Followers are to hear of this commit index, at the latest when the timer has run down."""
         self._unapplied: deque[tuple[LogIndex, int, int]] = deque()
         """What this leader proposed: index, bytes, operations; what is applied is dropped later."""
         self._relayed_index = LogIndex(0)
@@ -165,7 +166,7 @@ class Member(ConsensusHost):
     @property
     def is_leader(self) -> bool:
         """Whether this member leads, as far as it knows; no proof for a read."""
-        return self.consensus.role is Role.LEADER
+        return self.consensus.is_leader
 
     def propose(self, kind: int, payload: bytes, done: Done, *, is_leaders: bool = False) -> None:
         """Put a request through the log; `done` is called once, in a later turn or at once.
@@ -241,8 +242,11 @@ class Member(ConsensusHost):
             self._proposals.expire(now)
             self._reads.expire(now)
 
-    def turn(self) -> None:
-        """Do everything that can be done now without waiting."""
+    def turn(self, *, lets_disk_go_first: bool = False) -> None:
+        """Do everything that can be done now without waiting.
+
+        `lets_disk_go_first`: a follower may put off what is committed until its sync is done.
+        """
         if self._failure is not None:
             return
         try:
@@ -252,6 +256,9 @@ class Member(ConsensusHost):
             self._reads.begin()
             self.consensus.turn(announces_commit=False)
             self._announce_commit()
+            self.links.flush()  # the others work while this member applies
+            if not lets_disk_go_first or not self._can_apply_later():
+                self.consensus.apply()
             self._reads.serve()
             self._sync_log()
             unapplied = self.consensus.commit_index - self.machine.applied.index
@@ -298,7 +305,7 @@ class Member(ConsensusHost):
 
     def _due_turn(self) -> None:
         self._turn_due = False
-        self.turn()
+        self.turn(lets_disk_go_first=True)
 
     def _hand_over(self) -> None:
         gathered, self._gathered = self._gathered, []
@@ -316,14 +323,30 @@ class Member(ConsensusHost):
                 self._applying is None
                 and not self._is_disk_full
                 and self.consensus.applied_index < self.consensus.commit_index
+                and not self._can_apply_later()
             )
+        )
+
+    def _can_apply_later(self) -> bool:
+        """Whether the end of a sync, or the next tick, is early enough to apply.
+
+        The leader waits for a follower's acknowledgement, and nobody for what it applies; and the
+        log's thread need not fight the loop for the interpreter.
+        """
+        return (
+            (self._syncs_in_flight > 0 or self._wal.has_unsynced)
+            and not self.is_leader
+            and not self._proposals.pending
+            and not self._reads.is_serving
         )
 
     def _can_propose(self) -> bool:
         if self.is_leader:
             # During a transfer everything waits: for the next leader, or for its failure.
+            in_flight = self.consensus.last_index - self.consensus.commit_index
             return (
-                self._syncs_in_flight < self.config.limits.entries_in_flight_max
+                self._syncs_in_flight == 0
+                and in_flight < self.config.limits.entries_in_flight_max
                 and not self.consensus.is_transferring
             )
         leader = self.consensus.leader
@@ -376,9 +399,10 @@ class Member(ConsensusHost):
         unapplied, applied = self._unapplied, self.machine.applied.index
         while unapplied and unapplied[0][0] <= applied:
             unapplied.popleft()
-        needs = len(entry), count_operations(entry)
-        size = needs[0] + sum(other for _, other, _ in unapplied)
-        changes = needs[1] + sum(other for _, _, other in unapplied)
+        needs = size, changes = len(entry), count_operations(entry)
+        for _, other_size, other_changes in unapplied:
+            size += other_size
+            changes += other_changes
         self.machine.backend.reserve(size, changes + _SPARE_CHANGES)
         return needs
 
@@ -387,19 +411,28 @@ class Member(ConsensusHost):
 
         The next append tells them too, so under load no message of its own is needed for it.
         """
-        if not self.is_leader or self.consensus.commit_index == self._announced_commit:
+        commit, owed = self.consensus.commit_index, self._owed_commit
+        if commit == owed or not self._peers or not self.is_leader:
             return
-        if self._relayed_index > self._announced_commit:
-            self._announce_now()
-        elif not self._is_announcement_due:
-            self._is_announcement_due = True
-            self.scheduler.later(_ANNOUNCE_AFTER_S, self._announce_now)
-
-    def _announce_now(self) -> None:
-        self._is_announcement_due = False
-        if self._failure is None:
-            self._announced_commit = self.consensus.commit_index
+        if self._relayed_index > owed:
+            self._owed_commit = commit
             self.consensus.announce_commit()
+        elif not self._is_announcement_due:
+            self._owed_commit = commit
+            self._is_announcement_due = True
+            self.scheduler.later(_ANNOUNCE_AFTER_S, self._announce_owed)
+
+    def _announce_owed(self) -> None:
+        self._is_announcement_due = False
+        if not self.is_leader:
+            return
+        announced = self.consensus.announced_commit
+        if announced < self._owed_commit:
+            self.consensus.announce_commit()
+            self.links.flush()
+        else:
+            self._owed_commit = announced
+            self._announce_commit()
 
     def _refuse(self, batches: Sequence[bytes]) -> None:
         for batch in batches:
@@ -407,26 +440,28 @@ class Member(ConsensusHost):
             self.links.send(origin, Channel.FORWARD, forwarding.refusal_message(sequence))
 
     def _sync_log(self) -> None:
+        if self._syncs_in_flight:
+            return  # what is appended meanwhile shares the next one
         job = self._wal.begin_sync()
         if job is not None:
             self._syncs_in_flight += 1
             self._log_worker.submit(
-                partial(_write_and_sync, job, self.clock), partial(self._log_synced, job)
+                partial(_timed, job, self.clock), partial(self._log_synced, job)
             )
 
-    def _log_synced(self, job: SyncJob, result: "tuple[float, float] | BaseException") -> None:
+    def _log_synced(self, job: SyncJob, result: float | BaseException) -> None:
         self._syncs_in_flight -= 1
         if self._failure is not None:
             return
         if isinstance(result, BaseException):
             self.stop(result)
             return
-        write_s, sync_s = result
-        self.meters.wal_write.observe(write_s)
-        self.meters.wal_sync.observe(sync_s)
+        self.meters.wal_sync.observe(result)
         self._wal.finish_sync(job)
-        self.consensus.log_durable()
-        self.turn()
+        is_turn_due = self.consensus.log_durable()
+        self.links.flush()
+        if is_turn_due or self._wal.has_unsynced or self._has_more_to_do():
+            self.turn()
 
     # --- what peers send
 
@@ -497,9 +532,12 @@ class Member(ConsensusHost):
         return True
 
     def _begin_turn(self, entries: Sequence[Entry]) -> Turn:
-        commands = [entry.data for entry in entries if entry.kind is EntryKind.COMMAND]
-        size = sum(len(entry.data) for entry in entries)
-        return self.machine.begin_turn(size, sum(map(count_operations, commands)))
+        size = operations = 0
+        for entry in entries:
+            size += len(entry.data)
+            if entry.kind is EntryKind.COMMAND:
+                operations += count_operations(entry.data)
+        return self.machine.begin_turn(size, operations)
 
     def _go_on_applying(self) -> None:
         """Apply for one slice; the rest follows in the next iteration of the loop."""
@@ -618,13 +656,11 @@ class Member(ConsensusHost):
             self.snapshot_requests(member)
 
 
-def _write_and_sync(job: SyncJob, clock: Clock) -> tuple[float, float]:
-    """Do a job of the log, in its thread; return how long writing and syncing took, in seconds."""
+def _timed(job: SyncJob, clock: Clock) -> float:
+    """Do a job of the log, in its thread; return how long that took, in seconds."""
     started = clock.monotonic()
-    job.write()
-    written = clock.monotonic()
     job.run()
-    return written - started, clock.monotonic() - written
+    return clock.monotonic() - started
 
 
 def _stored_membership(machine: StateMachine) -> Membership:

@@ -29,7 +29,6 @@ class Meters:
     """One member's; whoever does the work adds to it."""
 
     counts: Counts = field(default_factory=Counts)
-    wal_write: Histogram = field(default_factory=_disk)
     wal_sync: Histogram = field(default_factory=_disk)
     backend_commit: Histogram = field(default_factory=_disk)
     apply: Histogram = field(default_factory=lambda: Histogram(CALL_BOUNDS_S))

@@ -47,6 +47,10 @@ class PeerLinks(Protocol):
         """Queue a message; False if it was dropped: there is no link, or its queue is full."""
         ...
 
+    def flush(self) -> None:
+        """Write what was queued now: before anything else is done that takes time."""
+        ...
+
     def has_room(self, member: MemberId, channel: Channel) -> bool:
         """Whether bulk may be queued on this channel now."""
         ...

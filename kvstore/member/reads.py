@@ -47,6 +47,11 @@ class Reads:
         """Whether reads wait and no round is under way."""
         return bool(self._joining) and self._round is None
 
+    @property
+    def is_serving(self) -> bool:
+        """Whether reads wait for an index to be applied."""
+        return bool(self._confirmed)
+
     def join(self, read: Read, *, deadline: float) -> None:
         """Let `read` take part in the next round."""
         self._joining.append(_new(_Waiting, (read, deadline)))

@@ -98,6 +98,9 @@ class Consensus(Protocol):
     def role(self) -> Role: ...
 
     @property
+    def is_leader(self) -> bool: ...
+
+    @property
     def term(self) -> Term: ...
 
     @property
@@ -161,10 +164,17 @@ class Consensus(Protocol):
         ...
 
     def turn(self, *, announces_commit: bool = True) -> None:
-        """Do what is due: elect, commit, apply, send. Cheap when nothing is.
+        """Do what is due: elect, commit, send. Cheap when nothing is. `apply` comes after it.
 
         A new commit index reaches the followers with the next append in any case;
         `announces_commit` sends it at once, to those that miss nothing else.
+        """
+        ...
+
+    def apply(self) -> None:
+        """Give the host what is committed and durable here, a bounded amount.
+
+        Apart from `turn`, so that what a turn sends and syncs need not wait for it.
         """
         ...
 
@@ -172,8 +182,16 @@ class Consensus(Protocol):
         """As a leader, tell the commit index to every follower that has not been told."""
         ...
 
-    def log_durable(self) -> None:
-        """The write-ahead log's durable index has moved: acknowledge, and commit in this turn."""
+    @property
+    def announced_commit(self) -> LogIndex:
+        """The commit index that every reachable follower was sent, as the leader."""
+        ...
+
+    def log_durable(self) -> bool:
+        """The write-ahead log's durable index has moved: acknowledge, commit.
+
+        Returns whether a turn is due for it.
+        """
         ...
 
     def read_index(self, callback: ReadIndexCallback) -> None:

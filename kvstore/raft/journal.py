@@ -52,6 +52,13 @@ class Journal:
     """Bytes up to and including each entry, from an arbitrary start."""
     _memberships: list[tuple[LogIndex, Membership]]
     """Since when each was in force; the first one since the base, or before it."""
+    # Asked many times a turn, so not computed:
+    first_index: LogIndex
+    """The base: its term is known, its content is not needed any more."""
+    last_index: LogIndex
+    """The newest entry."""
+    membership: Membership
+    """The one in force."""
 
     def __init__(self, wal: WriteAheadLog, recovered: Recovered) -> None:
         """Take over a log that `begin_new` once began, as it was recovered."""
@@ -82,24 +89,9 @@ class Journal:
     # --- what the engine asks -------------------------------------------------------------------
 
     @property
-    def first_index(self) -> LogIndex:
-        """The base: its term is known, its content is not needed any more."""
-        return self._log[0][1]
-
-    @property
-    def last_index(self) -> LogIndex:
-        """The newest entry."""
-        return self._log[-1][1]
-
-    @property
     def last_term(self) -> Term:
         """The newest entry's term."""
         return self._log[-1][2]
-
-    @property
-    def membership(self) -> Membership:
-        """The membership in force."""
-        return self._memberships[-1][1]
 
     @property
     def membership_index(self) -> LogIndex:
@@ -153,7 +145,7 @@ class Journal:
 
     def append(self, entry: Entry) -> None:
         """Add the next entry; durable once the log has synced."""
-        assert entry.index == self._log[-1][1] + 1, "a gap in the log"
+        assert entry.index == self.last_index + 1, "a gap in the log"
         sequence = self._wal.append_entry(entry.index, entry.term, entry.kind, entry.data)
         self._remember(entry, sequence)
 
@@ -176,6 +168,7 @@ class Journal:
         del self._ends[:position]
         newer = [known for known in self._memberships if known[0] > upto]
         self._memberships = [(upto, base_membership), *newer]
+        self.first_index = upto
         self._wal.release(upto, term, encode_membership(base_membership))
 
     def reset(
@@ -229,8 +222,10 @@ class Journal:
         del self._log[position:]
         del self._sequences[position:]
         del self._ends[position:]
+        self.last_index = self._log[-1][1]
         while self._memberships[-1][0] >= index:
             self._memberships.pop()
+        self.membership = self._memberships[-1][1]
         self.durable_index = min(self.durable_index, self.last_index)
 
     def setCurrentTerm(self, term: Term, vote: MemberId | None) -> None:  # noqa: N802
@@ -277,10 +272,13 @@ class Journal:
         self._sequences = [0]
         self._ends = [0]
         self._memberships = [(index, membership)]
+        self.first_index, self.last_index, self.membership = index, index, membership
 
     def _remember(self, entry: Entry, sequence: int) -> None:
         self._log.append((entry, entry.index, entry.term))
+        self.last_index = entry.index
         self._sequences.append(sequence)
         self._ends.append(self._ends[-1] + len(entry.data) + _ENTRY_OVERHEAD)
         if entry.kind is EntryKind.MEMBERSHIP:
-            self._memberships.append((entry.index, decode_membership(entry.data)))
+            self.membership = decode_membership(entry.data)
+            self._memberships.append((entry.index, self.membership))

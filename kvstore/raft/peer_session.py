@@ -110,6 +110,12 @@ _PING_INTERVAL_S = 1.0
 _SILENCE_S = 5.0
 _WRITE_BYTES = 512 * KIB
 _CHANNELS = {int(channel): channel for channel in Channel}
+_SEEDS = {
+    (channel, flags): value(bytes((channel, flags)))
+    for channel in _CHANNELS
+    for flags in (0, _MORE)
+}
+"""Where the CRC of a frame's payload goes on from."""
 _QUEUED = tuple(one for one in Channel if one not in (Channel.SNAPSHOT, Channel.CONTROL))
 """The small channels, in the order in which they are written."""
 
@@ -162,6 +168,7 @@ class PeerSession:
             Channel.SNAPSHOT: 4 * limits.peer_frame_bytes_max,
         }
         self._queues = {channel: _Queue() for channel in self._queue_bytes_max}
+        self._messages_queued = 0
         self._control: list[bytes] = []
         self._peer: MemberId | None = None
         self._received = bytearray()
@@ -183,27 +190,35 @@ class PeerSession:
             ProtocolError: close the connection, after sending what is still to be sent.
         """
         self._heard_at = now
-        received = self._received
-        received += data
+        received: bytes | bytearray = data
+        if self._received:
+            # The rest of a long frame; most come whole, and are not copied.
+            self._received += data
+            received = self._received
         events: list[Event] = []
         offset = 0
         while len(received) - offset >= FRAME.size:
             length, crc, channel_id, flags = FRAME.unpack_from(received, offset)
             if length > self._frame_bytes_max:
                 raise ProtocolError(f"frame of {length} bytes, {self._frame_bytes_max} allowed")
-            end = offset + FRAME.size + length
+            start = offset + FRAME.size
+            end = start + length
             if len(received) < end:
                 break
-            sealed = bytes(received[offset + 8 : end])
-            if value(sealed) != crc:
+            channel, seed = _CHANNELS.get(channel_id), _SEEDS.get((channel_id, flags))
+            if channel is None or seed is None:
+                raise ProtocolError(f"frame on channel {channel_id} with flags {flags}")
+            payload = bytes(received[start:end])
+            if extend(seed, payload) != crc:
                 raise ProtocolError("frame with a wrong checksum")
             offset = end
-            if channel_id not in _CHANNELS or flags & ~_MORE:
-                raise ProtocolError(f"frame on channel {channel_id} with flags {flags}")
-            event = self._take_frame(_CHANNELS[channel_id], sealed[2:], is_more=bool(flags))
+            event = self._take_frame(channel, payload, is_more=bool(flags))
             if event is not None:
                 events.append(event)
-        del received[:offset]
+        if received is self._received:
+            del self._received[:offset]
+        else:
+            self._received += data[offset:]
         return events
 
     def send(self, channel: Channel, payload: bytes) -> bool:
@@ -213,6 +228,7 @@ class PeerSession:
             return False
         queue.messages.append(payload)
         queue.bytes_queued += FRAME.size + len(payload)
+        self._messages_queued += 1
         return True
 
     def has_room(self, channel: Channel) -> bool:
@@ -227,7 +243,7 @@ class PeerSession:
         """
         parts = self._control
         self._control = []
-        if self._peer is None:
+        if self._peer is None or not self._messages_queued:
             return b"".join(parts)
         size = 0
         for channel in _QUEUED:
@@ -244,7 +260,7 @@ class PeerSession:
         """Whether `data_to_send` would return anything."""
         if self._control:
             return True
-        return self._peer is not None and any(queue.messages for queue in self._queues.values())
+        return self._peer is not None and self._messages_queued > 0
 
     def next_deadline(self) -> float:
         """When `handle_deadline` is due."""
@@ -275,6 +291,7 @@ class PeerSession:
         _put_frame(channel, 0 if is_last else _MORE, payload, parts)
         if is_last:
             queue.messages.popleft()
+            self._messages_queued -= 1
             queue.sent = 0
             queue.bytes_queued -= FRAME.size + len(message)
         else:
@@ -403,7 +420,6 @@ def frame_payload(head: bytes, payload: bytes) -> tuple[int, bytes]:
 
 
 def _put_frame(channel: Channel, flags: int, payload: bytes, parts: list[bytes]) -> None:
-    tail = bytes((channel, flags))
-    crc = extend(value(tail), payload)
+    crc = extend(_SEEDS[channel, flags], payload)
     parts.append(FRAME.pack(len(payload), crc, channel, flags))
     parts.append(payload)

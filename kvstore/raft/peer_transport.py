@@ -111,6 +111,7 @@ class PeerTransport:
         self._connections: set[_Connection] = set()
         self._closed_bytes: Counter[tuple[str, MemberId]] = Counter()
         """Of connections that are over, by direction and member."""
+        self._unwritten: list[_Connection] = []
 
     async def run(self, listen_urls: Sequence[str], *, ready: asyncio.Event | None = None) -> None:
         """Listen and dial until cancelled.
@@ -156,7 +157,14 @@ class PeerTransport:
         """Queue a message for this loop iteration's write; False: dropped, or no link."""
         link = self._links.get(member)
         outgoing = link.outgoing if link is not None else None
-        return outgoing is not None and outgoing.send(channel, payload)
+        if outgoing is None:
+            return False
+        if not outgoing.is_unwritten:
+            outgoing.is_unwritten = True
+            if not self._unwritten:
+                asyncio.get_running_loop().call_soon(self.flush)
+            self._unwritten.append(outgoing)
+        return outgoing.session.send(channel, payload)
 
     def has_room(self, member: MemberId, channel: Channel) -> bool:
         """Whether bulk may be queued now; ask again after a moment if not."""
@@ -170,9 +178,10 @@ class PeerTransport:
 
     def flush(self) -> None:
         """Write what is queued now, in place of at the end of this loop iteration."""
-        for link in self._links.values():
-            if link.outgoing is not None:
-                link.outgoing.flush()
+        unwritten, self._unwritten = self._unwritten, []
+        for connection in unwritten:
+            connection.is_unwritten = False
+            connection.flush()
 
     def judge(self, connection: "_Connection", certificate: Certificate | None, ip: str) -> None:
         """See whether an accepted connection may stay; it waits for `admitted` or is cut."""
@@ -342,7 +351,6 @@ class _Connection(asyncio.Protocol):
 
     def __init__(self, network: PeerTransport, *, dialled: MemberId | None) -> None:
         self._network = network
-        self._loop = asyncio.get_running_loop()
         self.is_outgoing = dialled is not None
         self.session = PeerSession(
             network.identity,
@@ -359,7 +367,8 @@ class _Connection(asyncio.Protocol):
         self._dialled = dialled
         self._transport: asyncio.Transport | None = None
         self._is_paused = False
-        self._is_flush_due = False
+        self.is_unwritten = False
+        """Whether the network knows that something was queued since the last flush."""
         self._is_admitted = True
         """Whether the names in its certificate were found right: nothing is read or said before."""
         self._early: list[bytes] = []
@@ -370,9 +379,11 @@ class _Connection(asyncio.Protocol):
         # uvloop's transports have the methods, but not the base class.
         transport = cast("asyncio.Transport", transport)
         self._transport = transport
-        transport.set_write_buffer_limits(high=_UNSENT_BYTES_MAX)
+        is_plain = transport.get_extra_info("ssl_object") is None
+        # With no room at all in its own buffer, the transport writes to the socket at once.
+        transport.set_write_buffer_limits(high=0 if is_plain else _UNSENT_BYTES_MAX)
         self._network.opened(self)
-        if self.is_outgoing or transport.get_extra_info("ssl_object") is None:
+        if self.is_outgoing or is_plain:
             self.flush()
             return
         self._is_admitted = False
@@ -395,7 +406,8 @@ class _Connection(asyncio.Protocol):
         except ProtocolError as problem:
             self._give_up(problem)
             return
-        self.flush()
+        if self.session.has_data_to_send:
+            self.flush()
 
     def pause_writing(self) -> None:
         self._is_paused = True
@@ -422,21 +434,13 @@ class _Connection(asyncio.Protocol):
 
     # --- the network ----------------------------------------------------------------------------
 
-    def send(self, channel: Channel, payload: bytes) -> bool:
-        """Queue a message; it is written at the end of this loop iteration."""
-        is_queued = self.session.send(channel, payload)
-        if not self._is_flush_due:
-            self._is_flush_due = True
-            self._loop.call_soon(self.flush)
-        return is_queued
-
     def flush(self) -> None:
         """Write what waits, in one call, unless the socket is full."""
-        self._is_flush_due = False
-        while self._transport is not None and self._is_admitted and not self._is_paused:
-            data = self.session.data_to_send()
-            if not data:
+        session = self.session
+        while session.has_data_to_send and not self._is_paused:
+            if self._transport is None or not self._is_admitted:
                 return
+            data = session.data_to_send()
             self.bytes_sent += len(data)
             self._transport.write(data)
 

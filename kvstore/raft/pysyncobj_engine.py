@@ -201,7 +201,7 @@ class PySyncObjEngine(library.SyncObj):
     @property
     def commit_index(self) -> LogIndex:
         """Known committed, and durable here."""
-        return LogIndex(self._SyncObj__raftCommitIndex)
+        return min(self.committed, self.journal.durable_index)
 
     @property
     def applied_index(self) -> LogIndex:
@@ -281,23 +281,25 @@ class PySyncObjEngine(library.SyncObj):
         return index
 
     def receive(self, sender: MemberId, message: bytes) -> bool:
-        """Take one message; answers may wait for the next `turn`."""
+        """Take one message; answers may wait for the next `turn`, which is due if True."""
         self._enter()
         decoded = wire.decode(message)
         if isinstance(decoded, wire.ReadPing | wire.ReadPong):
             return self._receive_of_round(sender, decoded)
+        is_ack = isinstance(decoded, wire.Ack)
         if isinstance(decoded, wire.Append):
             self._following.on_append(sender, decoded)
         elif isinstance(decoded, wire.Ack):
             self._on_ack(sender, decoded)
         else:
             self._on_rare(sender, decoded)
-        self._follow_membership()
+        if self.journal.membership is not self._followed:
+            self._follow_membership()
         self._report()
-        return True
+        return not is_ack or self._is_turn_due()
 
     def turn(self, *, announces_commit: bool = True) -> None:
-        """Elect, commit, apply, send. Take the peers' messages first, then propose, then this."""
+        """Elect, commit, send. Take the peers' messages first, then propose, then this."""
         assert not self._is_applying, "an earlier apply failed"
         self._enter()
         if self._leaving:
@@ -305,8 +307,8 @@ class PySyncObjEngine(library.SyncObj):
         if self._is_library_due():
             self.doTick(0.0)
         self._commit()
-        self._SyncObj__applyLogEntries()
-        self._follow_membership()
+        if self.journal.membership is not self._followed:
+            self._follow_membership()
         if self.is_leader:
             self._transfer.advance()
             self._reads.lead()
@@ -319,18 +321,39 @@ class PySyncObjEngine(library.SyncObj):
         self._is_announcement_due = False
         self._report()
 
+    def apply(self) -> None:
+        """Give the host what is committed and durable here, a bounded amount."""
+        applied, commit = self.applied_index, self.commit_index
+        if commit <= applied:
+            return
+        self._enter()
+        entries = self.journal.batch(LogIndex(applied + 1), _APPLIED_BYTES_PER_TURN, upto=commit)
+        # Stays set if the host raises: the member must stop, not apply them again (F18).
+        self._is_applying = True
+        is_taken = self._host.apply(entries)
+        self._is_applying = False
+        if is_taken:
+            self._SyncObj__raftLastApplied = entries[-1].index
+        self._report()
+
     def announce_commit(self) -> None:
         """Tell the commit index to every follower that has not been told."""
         self._enter()
         if self.is_leader:
             self._replicate(is_heartbeat=False, announces_commit=True)
 
-    def log_durable(self) -> None:
+    @property
+    def announced_commit(self) -> LogIndex:
+        """The commit index that every reachable follower was sent in this leadership."""
+        return self._window.announced(self._reachable)
+
+    def log_durable(self) -> bool:
         """Take over the durable index; a follower acknowledges at once."""
         self._enter()
         self.journal.note_durable()
         if not self.is_leader:
             self._following.acknowledge()
+        return self._is_turn_due()
 
     def peer_connected(self, member: MemberId) -> None:
         """A link is up."""
@@ -448,7 +471,7 @@ class PySyncObjEngine(library.SyncObj):
 
     @property
     def _SyncObj__raftCommitIndex(self) -> int:
-        return min(self.committed, self.journal.durable_index)
+        return self.commit_index
 
     @_SyncObj__raftCommitIndex.setter
     def _SyncObj__raftCommitIndex(self, value: int) -> None:
@@ -476,6 +499,18 @@ class PySyncObjEngine(library.SyncObj):
         """
         if self.is_leader and self.committed < self.journal.last_index:
             self._SyncObj__raftCommitIndex = self.journal.last_index
+
+    def _is_turn_due(self) -> bool:
+        """Commit; return whether anything is left for a turn: most acks only confirm."""
+        if self.is_leader:
+            self._commit()
+            if self._transfer.is_under_way:
+                return True
+            last, following = self.journal.last_index, self._SyncObj__raftNextIndex
+            for peer in self._reachable:
+                if following[peer] <= last:
+                    return True
+        return self.commit_index > self.applied_index
 
     # --- messages -------------------------------------------------------------------------------
 
@@ -564,8 +599,8 @@ class PySyncObjEngine(library.SyncObj):
         acked = ack.match_index
         if acked > self.journal.last_index:
             raise ProtocolError(f"member {sender:x} acknowledges {acked}, which was never sent")
-        self.hears(sender)
         peer = self._peer(sender)
+        self._SyncObj__lastResponseTime[peer] = _Step.now
         match, following = self._SyncObj__raftMatchIndex, self._SyncObj__raftNextIndex
         match[peer] = max(match[peer], acked)
         # Never back: what is in flight beyond the acknowledged index stays in flight (F8).
@@ -699,18 +734,7 @@ class PySyncObjEngine(library.SyncObj):
     # --- apply ----------------------------------------------------------------------------------
 
     def _SyncObj__applyLogEntries(self) -> bool:
-        applied, commit = self.applied_index, self.commit_index
-        if commit > applied:
-            entries = self.journal.batch(
-                LogIndex(applied + 1), _APPLIED_BYTES_PER_TURN, upto=commit
-            )
-            # Stays set if the host raises: the member must stop, not apply them again (F18).
-            self._is_applying = True
-            is_taken = self._host.apply(entries)
-            self._is_applying = False
-            if is_taken:
-                self._SyncObj__raftLastApplied = entries[-1].index
-        return False
+        return False  # the member says when: `apply`
 
     # --- a step ---------------------------------------------------------------------------------
 

@@ -57,11 +57,7 @@ class SendWindow(Generic[Peer]):
             self._started_at, self._announced, self._rejected_at = {}, {}, {}
         journal = self._journal
         first, last = journal.first_index, journal.last_index
-        if not heartbeat and all(
-            next_index[peer] > last
-            and (not announces_commit or self._announced.get(peer) == commit)
-            for peer in peers
-        ):
+        if not heartbeat and not self._is_due(peers, next_index, now):
             return [], []  # as in most turns
         self._sequence += 1
         encoded: dict[LogIndex, tuple[bytes, LogIndex]] = {}
@@ -94,6 +90,10 @@ class SendWindow(Generic[Peer]):
             self._announced[peer] = commit
         return out, behind
 
+    def announced(self, peers: Iterable[Peer]) -> LogIndex:
+        """Return the lowest commit index that any of `peers` was told last; 0: none is there."""
+        return min((self._announced.get(peer, LogIndex(0)) for peer in peers), default=LogIndex(0))
+
     def accepts_reject(self, peer: Peer, echo: int) -> bool:
         """Whether a reject answers something sent after the last one accepted; if so, note it.
 
@@ -114,6 +114,17 @@ class SendWindow(Generic[Peer]):
         """Drop what is known of a peer that left."""
         for known in (self._started_at, self._announced, self._rejected_at):
             known.pop(peer, None)
+
+    def _is_due(
+        self, peers: Iterable[Peer], next_index: MutableMapping[Peer, LogIndex], now: Announcement
+    ) -> bool:
+        last, announced = self._journal.last_index, self._announced
+        for peer in peers:
+            if next_index[peer] <= last:
+                return True
+            if now.announces_commit and announced.get(peer) != now.commit:
+                return True
+        return False
 
     def _encode(self, following: LogIndex, commit: LogIndex) -> tuple[bytes, LogIndex]:
         entries = self._journal.batch(following, self._message_bytes, upto=self._journal.last_index)

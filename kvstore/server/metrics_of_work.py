@@ -123,8 +123,11 @@ class WorkCollector(Collector):
             member.long_reads,
         )
         for name, help_text, found in (
-            ("etcd_disk_wal_fsync_duration_seconds", "Syncs of the log.", meters.wal_sync),
-            ("etcd_disk_wal_write_duration_seconds", "Writes to the log.", meters.wal_write),
+            (
+                "etcd_disk_wal_fsync_duration_seconds",
+                "Writes to the log with their syncs, which are one call.",
+                meters.wal_sync,
+            ),
             (
                 "etcd_disk_backend_commit_duration_seconds",
                 "Commits of the keyspace; they wait for no disk.",

@@ -13,7 +13,10 @@ import os
 from pathlib import Path
 from typing import Protocol
 
-_ZEROS = bytes(1024 * 1024)
+_ZEROS = bytes(64 * 1024)
+"""A write makes page cache folios of its size, and each later write into one dirties and accounts
+for all of it: zeros come in pieces far smaller than a segment."""
+_DSYNC: int = getattr(os, "RWF_DSYNC", 0)
 _DIRECTORY_MODE = 0o700
 _FILE_MODE = 0o600
 
@@ -27,6 +30,10 @@ class DiskFile(Protocol):
 
     def write(self, data: bytes, offset: int) -> None:
         """Write all of `data` at `offset`."""
+        ...
+
+    def write_durably(self, data: bytes, offset: int) -> None:
+        """Write all of `data` at `offset`, and wait until it and the file's length survive."""
         ...
 
     def write_zeros(self, offset: int, size: int) -> None:
@@ -136,6 +143,13 @@ class RealFile:
         written = os.pwrite(self._descriptor, data, offset)
         while written < len(data):
             written += os.pwrite(self._descriptor, memoryview(data)[written:], offset + written)
+
+    def write_durably(self, data: bytes, offset: int) -> None:
+        """Write and sync in one call, where there is one: the interpreter's lock is left once."""
+        if _DSYNC and os.pwritev(self._descriptor, [data], offset, _DSYNC) == len(data):
+            return
+        self.write(data, offset)
+        self.sync()
 
     def write_zeros(self, offset: int, size: int) -> None:
         """Write zeros, a bounded buffer at a time."""

@@ -82,30 +82,35 @@ class SyncJob:
             WalFailed: it failed, now or before; the member must stop.
         """
         with self._lock:
-            self._write()
-            self._sync()
+            if not self.is_written:
+                self._write(is_durable=True)
+            elif not self.is_durable:
+                self._sync()
 
     def write(self) -> None:
         """Do the first half only; for a simulation that lets time pass before `run`."""
         with self._lock:
-            self._write()
+            if not self.is_written:
+                self._write(is_durable=False)
 
-    def _write(self) -> None:
-        if self.is_written:
-            return
+    def _write(self, *, is_durable: bool) -> None:
         try:
             for piece in self._pieces:
                 if piece.is_new:
                     self._create(piece)
+                data = b"".join(piece.buffers)
                 failpoint.hit("wal_before_write")
-                piece.segment.write(b"".join(piece.buffers), piece.offset)
+                if not is_durable:
+                    piece.segment.write(data, piece.offset)
+                    continue
+                failpoint.hit("wal_before_sync")
+                piece.segment.write_durably(data, piece.offset)
+                failpoint.hit("wal_after_sync")
         except OSError as error:
             raise self._directory.fail(error) from error
-        self._state = 1
+        self._state = 2 if is_durable else 1
 
     def _sync(self) -> None:
-        if self.is_durable:
-            return
         try:
             for piece in self._pieces:
                 failpoint.hit("wal_before_sync")

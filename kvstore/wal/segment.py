@@ -83,6 +83,11 @@ class Segment:
         assert self.file is not None
         self.file.write(data, HEADER_BYTES + offset)
 
+    def write_durably(self, data: bytes, offset: int) -> None:
+        """Write record bytes, durable on return."""
+        assert self.file is not None
+        self.file.write_durably(data, HEADER_BYTES + offset)
+
     def sync(self) -> None:
         """Make durable what was written."""
         assert self.file is not None

@@ -188,6 +188,11 @@ class WriteAheadLog:
             self.finish_sync(job)
 
     @property
+    def has_unsynced(self) -> bool:
+        """Whether anything was appended that no job holds yet."""
+        return bool(self._pieces)
+
+    @property
     def sequence(self) -> int:
         """The last sequence handed out."""
         return self._sequence

@@ -409,6 +409,7 @@ class HashChainMember:
         if self.is_paused:
             return
         self.engine.turn()
+        self.engine.apply()
         if self.engine.applied_index < self.engine.commit_index:
             self._turn_soon()
         if self._reads:

@@ -73,6 +73,9 @@ class AgreeingPeers:
             self._soon(lambda: self.receive(member, Channel.RAFT, wire.encode(answer)))
         return True
 
+    def flush(self) -> None:
+        pass
+
     def has_room(self, member: MemberId, channel: Channel) -> bool:
         return True
 

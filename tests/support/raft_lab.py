@@ -96,6 +96,11 @@ class LabMember:
         """What is in the log."""
         return [item[0].data for item in self.journal[1:] if item[0].kind is EntryKind.COMMAND]
 
+    def turn(self, *, announces_commit: bool = True) -> None:
+        """Let the engine do what is due, and apply."""
+        self.engine.turn(announces_commit=announces_commit)
+        self.engine.apply()
+
     def sync(self) -> None:
         """Let the disk finish."""
         self.log.sync()
@@ -169,10 +174,10 @@ class Lab:
     def turn(self, *members: int) -> None:
         """Give members a turn."""
         for member in members:
-            self[member].engine.turn()
+            self[member].turn()
             if self.syncs:
                 self[member].sync()
-                self[member].engine.turn()
+                self[member].turn()
 
     def pass_time(self, seconds: float) -> None:
         """Let time go by, unseen."""

@@ -82,6 +82,10 @@ class SimFile:
         self._disk.take(self._inode, offset + len(data))
         self._inode.write(data, offset)
 
+    def write_durably(self, data: bytes, offset: int) -> None:
+        self.write(data, offset)
+        self.sync()
+
     def write_zeros(self, offset: int, size: int) -> None:
         self._step("write_zeros")
         self._disk.take(self._inode, offset + size)

@@ -215,6 +215,9 @@ class SimLinks:
             return False
         return self._network.send(self._me, member, bytes((channel,)) + payload)
 
+    def flush(self) -> None:
+        """Nothing: what is sent is under way at once."""
+
     def has_room(self, member: MemberId, channel: Channel) -> bool:
         return True
 

@@ -91,3 +91,29 @@ def test_an_exception_in_apply_stops_the_member_and_nothing_of_the_entry_stays(
     assert machine.applied.index < alone.node.member.consensus.commit_index
     view = machine.backend.begin_read()
     assert view.get(KEYS, b"k") is None
+
+
+def test_what_comes_while_the_disk_is_busy_becomes_one_entry() -> None:
+    lab = MemberLab(1)
+    alone = lab.leader()
+    lab.put(alone, b"k", b"old")
+    before = alone.node.member.consensus.last_index
+    alone.hold_disk(HELD_S)
+    answers: list[Answer] = []
+    for _ in range(3):
+        lab.ask(alone, "KV/Put", PUT, answers)
+        lab.elapse(0.1)
+    assert alone.node.member.consensus.last_index == before + 1
+    lab.elapse(HELD_S)
+    assert len(answers) == 3
+    assert alone.node.member.consensus.last_index == before + 2
+
+
+def test_a_follower_whose_disk_is_busy_shows_what_was_durable_before() -> None:
+    lab = MemberLab(3)
+    leader, follower = lab.leader(), lab.follower()
+    lab.put(leader, b"k", b"old")
+    follower.hold_disk(HELD_S)
+    lab.put(leader, b"k", b"new")
+    lab.elapse(0.2)
+    assert look(lab, follower) == b"old"

@@ -55,18 +55,21 @@ def test_a_leader_without_room_goes_on_serving_reads() -> None:
 def test_a_leader_accepts_only_what_fits_beside_all_that_is_on_its_way(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    lab = MemberLab(1)
-    alone = lab.leader()
+    lab = MemberLab(3)
+    leader = lab.leader()
+    lab.elapse(1.0)
     asked: list[tuple[int, int]] = []
 
     def reserve(backend: SimBackend, upcoming_bytes: int, changes: int) -> None:
         asked.append((upcoming_bytes, changes))
 
     monkeypatch.setattr(SimBackend, "reserve", reserve)
-    alone.hold_disk(1.0)
+    for machine in lab.machines:
+        if machine is not leader:
+            machine.hold_disk(1.0)
     value = b"v" * 1000
     for _ in range(3):
-        lab.ask(alone, "KV/Put", rpc_pb2.PutRequest(key=b"k", value=value), [])
+        lab.ask(leader, "KV/Put", rpc_pb2.PutRequest(key=b"k", value=value), [])
         lab.elapse(0.1)
     first, second, third = asked
     assert second[0] - first[0] > len(value)
@@ -74,6 +77,6 @@ def test_a_leader_accepts_only_what_fits_beside_all_that_is_on_its_way(
     assert third[1] - first[1] == 2
     lab.elapse(2.0)
     asked.clear()
-    lab.ask(alone, "KV/Put", rpc_pb2.PutRequest(key=b"k", value=value), [])
+    lab.ask(leader, "KV/Put", rpc_pb2.PutRequest(key=b"k", value=value), [])
     lab.elapse(0.1)
     assert asked[0] == first, "what was applied needs no room any more"

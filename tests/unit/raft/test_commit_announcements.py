@@ -27,7 +27,7 @@ def commits_sent(lab: Lab, receiver: int) -> list[LogIndex]:
 def test_a_commit_alone_is_not_worth_a_message_unless_the_member_says_so() -> None:
     lab = committed_by_two()
 
-    lab[1].engine.turn(announces_commit=False)
+    lab[1].turn(announces_commit=False)
     assert commits_sent(lab, 2) == []
     lab[1].engine.announce_commit()
     lab[1].engine.announce_commit()
@@ -38,11 +38,11 @@ def test_a_commit_alone_is_not_worth_a_message_unless_the_member_says_so() -> No
 
 def test_the_next_append_carries_the_commit() -> None:
     lab = committed_by_two()
-    lab[1].engine.turn(announces_commit=False)
+    lab[1].turn(announces_commit=False)
     committed = lab[1].engine.commit_index
 
     lab[1].engine.propose(b"y")
-    lab[1].engine.turn(announces_commit=False)
+    lab[1].turn(announces_commit=False)
     lab[1].engine.announce_commit()
 
     assert commits_sent(lab, 2) == [committed]
@@ -50,10 +50,10 @@ def test_the_next_append_carries_the_commit() -> None:
 
 def test_a_heartbeat_carries_the_commit_if_nothing_else_did() -> None:
     lab = committed_by_two()
-    lab[1].engine.turn(announces_commit=False)
+    lab[1].turn(announces_commit=False)
 
     lab.pass_time(0.11)
-    lab[1].engine.turn(announces_commit=False)
+    lab[1].turn(announces_commit=False)
 
     assert commits_sent(lab, 2) == [lab[1].engine.commit_index]
 
@@ -61,7 +61,7 @@ def test_a_heartbeat_carries_the_commit_if_nothing_else_did() -> None:
 def test_a_follower_that_reads_hears_of_the_commit_with_its_answer() -> None:
     """Its read waits for an index that it would learn to be committed a heartbeat later."""
     lab = committed_by_two()
-    lab[1].engine.turn(announces_commit=False)
+    lab[1].turn(announces_commit=False)
     answers: list[object] = []
     lab[2].engine.read_index(answers.append)
     lab.turn(2)
@@ -70,7 +70,7 @@ def test_a_follower_that_reads_hears_of_the_commit_with_its_answer() -> None:
             queue = lab.queue(sender, receiver)
             while queue:
                 lab[receiver].engine.receive(lab.ids[sender - 1], queue.popleft())
-            lab[receiver].engine.turn(announces_commit=False)
+            lab[receiver].turn(announces_commit=False)
 
     assert answers == [lab[1].engine.commit_index]
     assert lab[2].applied[-1].kind is EntryKind.COMMAND

@@ -161,7 +161,7 @@ def test_f11_a_joiner_learns_who_takes_part_from_the_log() -> None:
     lab.settle()
     assert joiner.engine.membership == with_learner(lab)
     lab.pass_time(60)
-    joiner.engine.turn()
+    joiner.turn()
     assert joiner.engine.term == lab[1].engine.term, "a learner does not campaign"
 
 
@@ -531,7 +531,7 @@ def test_f19_what_was_not_known_applied_is_not_trusted_as_committed() -> None:
     lab.flow(1, 2)
     restarted(lab, 2)
     assert lab[2].engine.commit_index == 1
-    lab[2].engine.turn()
+    lab[2].turn()
     assert lab[2].commands == []
 
 
