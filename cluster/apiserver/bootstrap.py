@@ -30,6 +30,7 @@ def objects(network: IPv4Network) -> Iterable[JsonObject]:
     """Return the objects, owners before what they hold; `network` is where services live."""
     for name in NAMESPACES:
         yield {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+        yield default_account(name)  # not only with the namespace: older data has none
     yield {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "ServiceCIDR",
@@ -58,6 +59,15 @@ def objects(network: IPv4Network) -> Iterable[JsonObject]:
             "description": description,
             "preemptionPolicy": "PreemptLowerPriority",
         }
+
+
+def default_account(namespace: str) -> JsonObject:
+    """Return the account of pods that name none."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": {"name": "default", "namespace": namespace},
+    }
 
 
 async def ensure(services: Services, wanted: Iterable[JsonObject]) -> None:

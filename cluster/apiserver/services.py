@@ -110,6 +110,11 @@ class Services:
         for plugin in self.plugins:
             await plugin.validate(attributes)
 
+    async def created(self, attributes: Attributes) -> None:
+        """Let every plugin make what belongs to a new object."""
+        for plugin in self.plugins:
+            await plugin.created(attributes)
+
 
 def timestamp(unix_s: float) -> str:
     """Return an instant as RFC 3339 in whole seconds."""

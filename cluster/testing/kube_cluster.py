@@ -108,11 +108,9 @@ class KubeCluster:
         return path
 
     def create_namespace(self, prefix: str = "test") -> str:
-        """Create a namespace of a new name, with the account that pods run as; return the name."""
+        """Create a namespace of a new name; return the name."""
         name = f"{prefix}-{next(_numbers)}-{os.getpid()}"
         self.request("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
-        accounts = f"/api/v1/namespaces/{name}/serviceaccounts"
-        self.request("POST", accounts, {"metadata": {"name": "default"}})
         return name
 
     def request(self, method: str, path: str, body: Any = None) -> Any:

@@ -5,11 +5,11 @@ that were answered. Names that differ from run to run are put in by their placeh
 """
 
 import base64
+import contextlib
 import http.client
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -56,9 +56,10 @@ class _Handler(BaseHTTPRequestHandler):
         if is_watch:
             self.send_header("Connection", "close")
             self.end_headers()
-            while line := response.readline():
-                self.wfile.write(line)
-                self.wfile.flush()
+            with contextlib.suppress(BrokenPipeError):  # the client has seen what it waited for
+                while line := response.readline():
+                    self.wfile.write(line)
+                    self.wfile.flush()
             self.close_connection = True
         else:
             answered = response.read()
@@ -106,7 +107,7 @@ def _kind_of(answered: bytes) -> str:
     return str(value.get("kind", "")) if isinstance(value, dict) else ""
 
 
-@contextmanager
+@contextlib.contextmanager
 def recording(url: str) -> Iterator[tuple[str, _Proxy]]:
     """Yield the URL of a proxy in front of `url`, and what it has recorded."""
     proxy = _Proxy(url)

@@ -1,5 +1,6 @@
 """Which plugins are asked, in which order."""
 
+from cluster.apiserver.admission.default_accounts import DefaultAccounts
 from cluster.apiserver.admission.limits import LimitRanger, ResourceQuota
 from cluster.apiserver.admission.namespace_lifecycle import NamespaceLifecycle
 from cluster.apiserver.admission.nodes_and_volumes import (
@@ -19,6 +20,7 @@ def plugins(services: Services, rbac: Rbac) -> list[Plugin]:
     return [
         NamespaceLifecycle(services),
         LimitRanger(services),
+        DefaultAccounts(services),
         ServiceAccount(services),
         TaintNodesByCondition(),
         Priority(services),

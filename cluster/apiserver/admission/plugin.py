@@ -50,3 +50,6 @@ class Plugin:
 
     async def validate(self, attributes: Attributes) -> None:
         """Raise an `ApiError` if the request must not go on."""
+
+    async def created(self, attributes: Attributes) -> None:
+        """Make what belongs to an object that was just stored. Not called for a dry run."""

@@ -114,6 +114,7 @@ async def _insert(call: Call, obj: JsonObject) -> Written:
     except Exists:
         await strategy.release(call, obj, None)
         raise taken from None
+    await services.created(call.attributes(Operation.CREATE, obj))
     return Written(with_revision(obj, revision), is_created=True)
 
 

@@ -11,6 +11,16 @@ kind: Service
 metadata: {name: applied, labels: {app: web}}
 spec: {selector: {app: web}, ports: [{port: 80}]}
 """
+EVENT = """
+apiVersion: v1
+kind: Event
+metadata: {name: happened}
+involvedObject: {apiVersion: v1, kind: Pod, name: pod}
+reason: Tried
+message: it works
+type: Normal
+count: 1
+"""
 CHANGED = MANIFEST.replace('x: "1"', 'z: "2"')
 
 # Each: the command, what is given on standard input, and a pattern that its output has to match.
@@ -61,9 +71,32 @@ TRACES: list[tuple[str, str, str]] = [
     ("create quota q --hard=pods=10", "", r"resourcequota/q created"),
     ("create poddisruptionbudget p --selector=app=web --min-available=1", "", r"created"),
     ("create ingress i --rule=example.com/*=web:80", "", r"ingress.networking.k8s.io/i created"),
+    ("get serviceaccounts", "", r"^default +0 +\d+s$"),
+    ("run pod --image=nginx --restart=Never", "", r"^pod/pod created$"),
+    ("get pod pod", "", r"NAME +READY +STATUS +RESTARTS +AGE\npod +0/1 +Pending +0 +\d+s"),
+    ("get pod pod -o wide", "", r"NOMINATED NODE +READINESS GATES\npod .* <none> +<none> +<none>"),
+    ("get pod pod -o name", "", r"^pod/pod$"),
+    ("wait pod/pod --for=jsonpath={.status.phase}=Pending --timeout=30s", "", r"condition met"),
+    ("wait pod/pod --for=condition=Ready --timeout=1s", "", r"timed out waiting for the condition"),
+    ("get pods -w --request-timeout=2s", "", r"^pod +0/1 +Pending"),
+    ("describe pod pod", "", r"Service Account: +default.*Image: +nginx"),
+    ("apply -f -", EVENT, r"event/happened created"),
+    ("events", "", r"LAST SEEN +TYPE +REASON +OBJECT +MESSAGE\n.*Normal +Tried +Pod/pod +it works"),
+    ("events --for pod/pod --types=Warning", "", r"No events found"),
+    ("get events", "", r"Normal +Tried +pod/pod +it works"),
+    ("delete event happened", "", r'event "happened" deleted'),
+    ("explain deployment.spec.strategy --recursive", "", r"rollingUpdate\t<RollingUpdateDep"),
+    ("explain pods --api-version=v1", "", r"KIND: +Pod\nVERSION: +v1"),
+    ("explain pod.spec.nothing", "", r'field "nothing" does not exist'),
+    ("auth can-i --list", "", r"Resources +Non-Resource URLs +Resource Names +Verbs"),
+    ("auth can-i list nothings", "", r"the server doesn't have a resource type 'nothings'"),
+    ("auth whoami", "", r"Username +system:apiserver"),
     ("get all", "", r"service/web.*deployment.apps/web.*cronjob.batch/c.*job.batch/j"),
     ("auth can-i create pods", "", r"^yes$"),
     ("describe deployment web", "", r"Replicas: +3 desired"),
+    ("delete pod pod --now", "", r'pod "pod" deleted'),
+    ("delete job j --cascade=background", "", r'job.batch "j" deleted'),
+    ("delete cronjob c --cascade=foreground --wait=false", "", r'cronjob.batch "c" deleted'),
     ("events", "", r"No events found"),
     ("delete configmap made", "", r'configmap "made" deleted'),
     ("get configmap made", "", r'Error from server \(NotFound\): configmaps "made" not found'),

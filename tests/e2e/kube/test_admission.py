@@ -26,13 +26,6 @@ def create_and_see(kube: KubeClient, path: str, body: dict[str, Any]) -> None:
     kube.get(path)
 
 
-def make_account(kube: KubeClient, namespace: str) -> str:
-    """Pods run as an account, which nobody makes where no controllers are."""
-    path = f"/api/v1/namespaces/{namespace}"
-    kube.create(f"{path}/serviceaccounts", {"metadata": {"name": "default"}})
-    return path
-
-
 def refusal(answer: Answer) -> str:
     assert answer.code == 403, answer.body
     return str(answer.json["message"])
@@ -44,7 +37,7 @@ def pod(name: str, **container: Any) -> dict[str, Any]:
 
 
 def test_limits_are_given_and_kept(kube: KubeClient, namespace: str) -> None:
-    path = make_account(kube, namespace)
+    path = f"/api/v1/namespaces/{namespace}"
     limit = {"type": "Container", "max": {"cpu": "1"}}
     limits = {"metadata": {"name": "l"}, "spec": {"limits": [limit]}}
     create_and_see(kube, f"{path}/limitranges", limits)
