@@ -6,6 +6,7 @@ it is bytes. The kubelet's answer to the upgrade is the client's.
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from urllib.parse import urlencode, urlsplit
 
 import h11
@@ -18,7 +19,7 @@ from cluster.apiserver.routes import is_true
 from cluster.apiserver.wire_form import object_of
 from cluster.kube_api.errors import ApiError, bad_request, internal
 from cluster.kube_api.objects import JsonObject, string_at
-from cluster.streaming.takeover import BUFFER_BYTES, Pipe, gone, relay, taken_over
+from cluster.streaming.takeover import BUFFER_BYTES, Gone, Pipe, relay, taken_over
 
 Query = Sequence[tuple[str, str]]
 _PASSED_ON = (
@@ -106,15 +107,17 @@ async def _pass_on(asked: Asked, pod: JsonObject, path: str, query: Query) -> we
     try:
         kubelet = Pipe(reader, writer)
         target = f"{path}?{urlencode(query)}" if query else path
-        answered = await _upgraded(asked.http, kubelet, url.netloc, target)
-        async with taken_over(asked.http) as client:
-            await client.write(answered)
-            await relay(client, kubelet)
-    except OSError as error:
-        raise ConnectionResetError("a side of the relay has failed") from error
+        try:
+            answered = await _upgraded(asked.http, kubelet, url.netloc, target)
+        except OSError as error:
+            raise internal(f"error dialing backend: {error!r}") from error
+        with suppress(OSError):  # a side has gone, which ends the relay
+            async with taken_over(asked.http) as client:
+                await client.write(answered)
+                await relay(client, kubelet)
     finally:
         writer.close()
-    gone()
+    return Gone()
 
 
 async def _upgraded(request: web.BaseRequest, kubelet: Pipe, host: str, target: str) -> bytes:

@@ -18,7 +18,7 @@ from cluster.kubelet.spdy_connection import (
     SpdyConnection,
     WebSocketPipe,
 )
-from cluster.streaming.takeover import gone, taken_over
+from cluster.streaming.takeover import Gone, taken_over
 
 _MESSAGE_BYTES_MAX = 4 << 20
 _HEARTBEAT_S = 30.0
@@ -80,7 +80,7 @@ async def serve_conversation(
             finally:
                 reading.cancel()
                 await asyncio.gather(reading, return_exceptions=True)
-        gone()
+        return Gone()
     finally:
         process.hang_up()
 
@@ -93,7 +93,7 @@ async def serve_port_forward(request: web.Request, address: str, pod: str) -> we
             await pipe.write(_UPGRADED % protocol.encode())
             with suppress(ConnectionError):
                 await forward_streams(SpdyConnection(pipe), address, pod)
-        gone()
+        return Gone()
     offered = _offered(request)
     if TUNNEL_PROTOCOL in offered:
         socket = _socket(request, (TUNNEL_PROTOCOL,))

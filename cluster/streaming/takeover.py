@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import NoReturn
 
 from aiohttp import web
 
@@ -35,7 +34,7 @@ class Pipe:
 async def taken_over(request: web.BaseRequest) -> AsyncIterator[Pipe]:
     """Have the socket of `request` inside the block; it is closed afterwards.
 
-    The HTTP server reads nothing from it any more; `gone` is to be raised to it at the end. What a
+    The HTTP server reads nothing from it any more; it is to be given a `Gone` at the end. What a
     client had sent before it was answered is not read: no protocol here lets it speak first.
     """
     transport, server = request.transport, request.protocol
@@ -55,9 +54,14 @@ async def taken_over(request: web.BaseRequest) -> AsyncIterator[Pipe]:
         server.connection_lost(None)
 
 
-def gone() -> NoReturn:
-    """Tell the HTTP server that a socket which was taken over is closed."""
-    raise ConnectionResetError("the connection was upgraded, and has ended")
+class Gone(web.StreamResponse):
+    """What a handler returns to the HTTP server when the socket that it took over is closed."""
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """Send nothing: there is nobody to send it to."""
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Send nothing."""
 
 
 async def relay(one: Pipe, other: Pipe) -> None:

@@ -29,6 +29,7 @@ from tests.support.kube_nodes import (
     service,
     until,
 )
+from tests.support.kube_trace import the_page_tells_what_happens, the_pages_controller_counts
 
 FULL = bool(os.environ.get("KVSTORE_FULL"))
 REQUESTS = 1000 if FULL else 100
@@ -44,6 +45,8 @@ def test_pods_are_reached_replaced_and_updated_though_components_die(tmp_path: P
     """One cluster for the whole story: to start it takes as long as the rest."""
     members = 3 if FULL else 1
     with nodes_cluster(tmp_path / "cluster", nodes=2, members=members) as cluster:
+        the_pages_controller_counts(cluster)
+        the_page_tells_what_happens(cluster)
         _pods_run_are_reached_by_their_service_and_replaced(cluster)
         _a_rolling_update_under_load_fails_no_request_though_components_die(cluster)
 
@@ -183,6 +186,8 @@ def _containers_are_talked_with(cluster: NodesCluster, pod: str) -> None:
         answered += chunk
     connection.close()
     assert answered.endswith(pod.encode())
+    for log in ("apiserver.log", "kubelet-n1.log", "kubelet-n2.log"):
+        assert "Traceback" not in (cluster.directory / "kube" / log).read_text()
 
 
 def _pod(name: str, command: list[str], **spec: Any) -> dict[str, Any]:
