@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 
 from cluster.controllers.pod_facts import is_deleting
 from cluster.informer.api import ApiError, is_not_found
+from cluster.informer.conditions import turned
 from cluster.informer.controller import Controller
 from cluster.informer.discovery import IncompleteDiscovery
 from cluster.informer.environment import Environment
 from cluster.informer.resources import NAMESPACES
-from cluster.informer.times import timestamp
 from cluster.kube_api.objects import JsonObject, list_at, object_at, string_at
 from cluster.kube_api.resource import Resource
 
@@ -110,7 +110,7 @@ class NamespaceController(Controller):
                 raise
 
     async def _write_conditions(self, namespace: JsonObject, content: _Content) -> None:
-        wanted = _conditions(namespace, content, timestamp(self.clock.unix()))
+        wanted = _conditions(namespace, content, self.clock.unix())
         status = {**object_at(namespace, "status"), "phase": "Terminating", "conditions": wanted}
         if status != object_at(namespace, "status"):
             await self._api.update(
@@ -118,7 +118,7 @@ class NamespaceController(Controller):
             )
 
 
-def _conditions(namespace: JsonObject, content: _Content, stamp: str) -> list[JsonObject]:
+def _conditions(namespace: JsonObject, content: _Content, now: float) -> list[JsonObject]:
     kinds = ", ".join(
         f"{kind} has {count} resource instances"
         for kind, count in sorted(content.remaining.items())
@@ -168,15 +168,11 @@ def _conditions(namespace: JsonObject, content: _Content, stamp: str) -> list[Js
     found = []
     for kind, problem, good, bad, text in said:
         state = "True" if problem else "False"
-        old = before.get(kind, {})
-        is_same = string_at(old, "status") == state
-        found.append(
-            {
-                "type": kind,
-                "status": state,
-                "reason": bad if problem else good,
-                "message": problem or text,
-                "lastTransitionTime": old["lastTransitionTime"] if is_same else stamp,
-            }
-        )
+        new: JsonObject = {
+            "type": kind,
+            "status": state,
+            "reason": bad if problem else good,
+            "message": problem or text,
+        }
+        found.append(turned(new, before.get(kind), now))
     return found

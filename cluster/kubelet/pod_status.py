@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from cluster.informer.conditions import turned
 from cluster.informer.times import timestamp
 from cluster.kube_api.objects import JsonObject, integer_at, list_at, string_at
 from cluster.kubelet.pod_lifecycle import (
@@ -201,14 +202,12 @@ class _Said:
 
     def condition(self, before: JsonObject, now: float) -> JsonObject:
         """Return it; its time is that of its last turn."""
-        state = "True" if self.is_true else "False"
-        is_same = string_at(before, "status") == state
-        found: JsonObject = {
+        new: JsonObject = {
             "type": self.kind,
-            "status": state,
+            "status": "True" if self.is_true else "False",
             "lastProbeTime": None,
-            "lastTransitionTime": before["lastTransitionTime"] if is_same else timestamp(now),
         }
+        found = turned(new, before, now)
         if self.reason and not self.is_true:
             found["reason"] = self.reason
         if self.message and not self.is_true:
