@@ -130,7 +130,7 @@ class ProcessRuntime:
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,
-            env=config["env"],
+            env={"TERM": "xterm", **config["env"]} if os.isatty(stdin) else config["env"],
             start_new_session=True,
         )
 

@@ -112,11 +112,11 @@ async def test_what_a_command_leaves_behind_is_not_waited_for(running: Running) 
 
 async def test_a_command_with_a_terminal_sees_the_size_of_the_window(running: Running) -> None:
     await running.start("sleep", "1000")
-    script = "trap 'stty size; exit 0' WINCH; echo set; while :; do sleep 0.05; done"
+    script = "trap 'stty size; exit 0' WINCH; echo set $TERM; while :; do sleep 0.05; done"
     talk = await running.command("sh", "-c", script, tty=True)
     heard = Heard()
     copying = asyncio.ensure_future(talk.copy_output(heard))
-    await heard.until(b"set")
+    await heard.until(b"set xterm")
     talk.resize(Size(width=101, height=33))
     await heard.until(b"33 101")
     assert await talk.ended() == 0
