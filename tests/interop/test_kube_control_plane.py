@@ -158,8 +158,12 @@ def test_a_deployment_becomes_pods_on_a_node_and_all_of_it_goes_with_its_namespa
     owner = pods[0]["metadata"]["ownerReferences"][0]
     replica_set = client.get(f"/apis/apps/v1/namespaces/work/replicasets/{owner['name']}")
     assert replica_set["metadata"]["ownerReferences"][0]["name"] == "web"
-    status = client.get("/apis/apps/v1/namespaces/work/deployments/web")["status"]
-    assert status["replicas"] == 3
+
+    def counted() -> bool:
+        deployment = client.get("/apis/apps/v1/namespaces/work/deployments/web")
+        return bool(deployment["status"].get("replicas") == 3)
+
+    wait_for("the deployment's status to count them", counted)
 
     kubectl(config, "delete", "namespace", "work", "--wait=false")
 
