@@ -3,9 +3,13 @@
 import os
 
 import pytest
+from hypothesis import settings
 
 from tests.support.cluster_process import KVSTORED, Program
 from tests.support.etcd_process import etcd_program
+
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")  # how fast an example ran says nothing on a shared machine
 
 FULL = os.environ.get("KVSTORE_FULL") == "1"
 """Whether the tests run with the counts of the acceptance list in place of small ones."""
