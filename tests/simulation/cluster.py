@@ -9,14 +9,16 @@ from kvstore.raft.consensus import Membership
 from tests.simulation.checkers import Checkers
 from tests.simulation.disks import MemoryDisk, SectorDisk
 from tests.simulation.node import HashChainMember
-from tests.simulation.outcome import Outcome, is_ahead, run
+from tests.simulation.outcome import FAULTS_MIN, Outcome, faults_in, is_ahead, run
 from tests.simulation.profile import Profile
 from tests.support.sim_network import SimNetwork
-from tests.support.world import World
+from tests.support.world import START, World
 
 _CONVERGENCE_S = 300.0
 _MEMBERS_MAX = 6
 _READS_AT_ONCE = 3
+_MERCY = 0.75
+"""Chance that a fault does not happen in a run that lacks nothing but operations."""
 _BACKLOG_MAX = 200
 """Entries that may wait for a quorum; a real member refuses more as well."""
 
@@ -215,6 +217,9 @@ class Cluster:
 
     def _fault(self) -> None:
         dice, weights = self.world.dice, self.profile.weights
+        is_late = self.world.now - START > self.faults_for_s
+        if is_late and faults_in(self.counts) >= FAULTS_MIN and dice.random() < _MERCY:
+            return
         kind = dice.choice([name for name, weight in weights.items() for _ in range(weight)])
         present = sorted(node_id for node_id, each in self.members.items() if not each.is_removed)
         if not self._alive or (len(present) < 2 and kind not in _LONELY_FAULTS):
