@@ -6,6 +6,9 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from tests.support.http2_pair import Http2Pair, Response, grpc_headers, message
 
+_SLOW_WINDOW, _SLOW_BYTES_MAX = 1, 200
+"""Through a window of one byte each byte takes a round trip: few are sent then."""
+
 
 class AdversarialPeer(RuleBasedStateMachine):
     """Model: what each call sent is what it gets back, in order, once the windows allow."""
@@ -19,13 +22,24 @@ class AdversarialPeer(RuleBasedStateMachine):
         self.expected: dict[int, bytes] = {}
         self.cancelled: set[int] = set()
         self.kept: list[tuple[int, int]] = []
+        self.window = 65_535
 
     def _next_id(self) -> int:
         return self.pair.client.get_next_available_stream_id()
 
+    def _unanswered_bytes(self) -> int:
+        return sum(
+            len(expected) - len(self.pair.responses[stream_id].body)
+            for stream_id, expected in self.expected.items()
+            if stream_id not in self.cancelled
+        )
+
+    def _is_slow(self, size: int) -> bool:
+        return self.window == _SLOW_WINDOW and self._unanswered_bytes() + size > _SLOW_BYTES_MAX
+
     @rule(size=st.sampled_from([0, 1, 100, 20_000, 90_000]), at_once=st.booleans())
     def call(self, size: int, at_once: bool) -> None:
-        if self.pair.client.outbound_flow_control_window < size + 5:
+        if self.pair.client.outbound_flow_control_window < size + 5 or self._is_slow(size):
             return
         stream_id = self._next_id()
         self.pair.service.answers_at_once = at_once
@@ -56,7 +70,7 @@ class AdversarialPeer(RuleBasedStateMachine):
     @rule(stream_id=streams, sizes=st.lists(st.sampled_from([0, 10, 5000, 15_000]), max_size=4))
     def send(self, stream_id: int, sizes: list[int]) -> None:
         for size in sizes:
-            if stream_id in self.cancelled:
+            if stream_id in self.cancelled or self._is_slow(size):
                 return
             data = message(b"s" * size)
             self.pair.client.send_data(stream_id, data)
@@ -72,6 +86,9 @@ class AdversarialPeer(RuleBasedStateMachine):
 
     @rule(size=st.sampled_from([0, 1, 1000, 65_535, 1_000_000]))
     def change_initial_window(self, size: int) -> None:
+        if size == _SLOW_WINDOW and self._unanswered_bytes() > _SLOW_BYTES_MAX:
+            return
+        self.window = size
         self.pair.client.update_settings({4: size})
         self.pair.exchange()
 
