@@ -9,6 +9,7 @@ What the callers rely on, and what `tests/support/sim_disk.py` takes away where 
 * after a failed `sync` nothing is known, and a later one that succeeds proves nothing.
 """
 
+import errno
 import os
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +18,8 @@ _ZEROS = bytes(64 * 1024)
 """A write makes page cache folios of its size, and each later write into one dirties and accounts
 for all of it: zeros come in pieces far smaller than a segment."""
 _DSYNC: int = getattr(os, "RWF_DSYNC", 0)
+_NO_SUCH_FLAG = (errno.EOPNOTSUPP, errno.ENOSYS)
+"""What kernels and filesystems say that do not know it; nothing is written then."""
 _DIRECTORY_MODE = 0o700
 _FILE_MODE = 0o600
 
@@ -146,8 +149,13 @@ class RealFile:
 
     def write_durably(self, data: bytes, offset: int) -> None:
         """Write and sync in one call, where there is one: the interpreter's lock is left once."""
-        if _DSYNC and os.pwritev(self._descriptor, [data], offset, _DSYNC) == len(data):
-            return
+        if _DSYNC:
+            try:
+                if os.pwritev(self._descriptor, [data], offset, _DSYNC) == len(data):
+                    return
+            except OSError as error:
+                if error.errno not in _NO_SUCH_FLAG:
+                    raise
         self.write(data, offset)
         self.sync()
 

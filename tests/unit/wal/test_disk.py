@@ -1,5 +1,6 @@
 """The operating system's disk."""
 
+import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +27,24 @@ def test_a_durable_write_that_the_kernel_cut_short_is_completed_and_synced(
     file.close()
 
     assert synced == [b"\0\0a record"]
+
+
+def test_where_no_write_can_be_durable_by_itself_a_sync_follows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[bytes] = []
+    path = tmp_path / "log"
+
+    def unknown_flag(*_: object) -> int:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    monkeypatch.setattr(os, "pwritev", unknown_flag)
+    monkeypatch.setattr(os, "fdatasync", lambda _: synced.append(path.read_bytes()))
+    file = RealDisk().create(path)
+    file.write_durably(b"a record", 0)
+    file.close()
+
+    assert synced == [b"a record"]
 
 
 def test_a_durable_write_leaves_what_is_beside_it(tmp_path: Path) -> None:
