@@ -41,7 +41,7 @@ class Form:
 
 
 QUICK = Form("quick", rounds=1, seconds=2, warm_up_s=0.5)
-DEFAULT = Form("default", rounds=5, seconds=2.5, warm_up_s=0.5)
+DEFAULT = Form("default", rounds=5, seconds=2.2, warm_up_s=0.5)
 FULL = Form("full", rounds=7, seconds=5, warm_up_s=1)
 
 
