@@ -15,6 +15,7 @@ FIXTURES, ALONE, LOCK, HASTY, COUNTER = [
     block.text for block in blocks(PAGE) if block.language == "python"
 ]
 LINES_MAX = 40
+_TRIES = 6
 
 
 def test_the_newcomers_property_test_is_short() -> None:
@@ -36,11 +37,15 @@ def test_the_pages_tests_pass(pytester: pytest.Pytester) -> None:
     result.assert_outcomes(passed=4)
 
 
+@pytest.mark.timeout(900)
 def test_the_hasty_lock_is_caught(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_page=LOCK + HASTY)
-    result = pytester.runpytest_subprocess(
-        "-p", "no:cacheprovider", "-k", "test_a_hasty_lock", timeout=280
-    )
+    for _ in range(_TRIES):  # each draws other examples, and few of them need not do
+        result = pytester.runpytest_subprocess(
+            "-p", "no:cacheprovider", "-k", "test_a_hasty_lock", timeout=280
+        )
+        if result.parseoutcomes().get("failed"):
+            break
     result.assert_outcomes(failed=1, deselected=1)
     result.stdout.fnmatch_lines(
         [
