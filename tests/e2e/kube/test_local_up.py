@@ -2,30 +2,16 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.kube_nodes import local
 from tests.support.kubectl import Kubectl, kubectl_or_skip
 from tests.support.ports import free_base_port
 
 pytestmark = pytest.mark.slow
-
-
-def local(*arguments: str, directory: Path) -> str:
-    command = [sys.executable, "-m", "kvstore.cli.umbrella", "local", *arguments]
-    done = subprocess.run(
-        [*command, "--dir", str(directory)],
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 @pytest.fixture
