@@ -1,10 +1,6 @@
 """Calls that come in pieces within one turn are served as one, and answered one by one."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
-from pathlib import Path
-
-import pytest
 
 from kvstore.base.errors import MemberFailed
 from kvstore.wire.pb import rpc_pb2
@@ -12,22 +8,6 @@ from tests.support.hot_path import Answer, HotPath
 
 PUT, RANGE, TXN = (f"/etcdserverpb.KV/{name}" for name in ("Put", "Range", "Txn"))
 Run = Callable[[Callable[[HotPath], Awaitable[None]]], None]
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    def run(test: Callable[[HotPath], Awaitable[None]]) -> None:
-        async def main() -> None:
-            member = HotPath(tmp_path)
-            await member.start()
-            try:
-                await test(member)
-            finally:
-                await member.close()
-
-        asyncio.run(main())
-
-    return run
 
 
 async def in_pieces(member: HotPath, calls: list[tuple[str, bytes]]) -> list[Answer]:

@@ -1,32 +1,12 @@
 """Calls that arrive together are answered as they would be one by one."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
-from pathlib import Path
-
-import pytest
 
 from kvstore.wire.pb import rpc_pb2
 from tests.support.hot_path import HotPath
 
 PUT, RANGE, DELETE = (f"/etcdserverpb.KV/{name}" for name in ("Put", "Range", "DeleteRange"))
 Run = Callable[[Callable[[HotPath], Awaitable[None]]], None]
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    def run(test: Callable[[HotPath], Awaitable[None]]) -> None:
-        async def main() -> None:
-            member = HotPath(tmp_path)
-            await member.start()
-            try:
-                await test(member)
-            finally:
-                await member.close()
-
-        asyncio.run(main())
-
-    return run
 
 
 def put(key: bytes, value: bytes = b"v", **fields: int) -> bytes:
